@@ -1,0 +1,1 @@
+//! Behaviour of the binary and of the library, against real servers.
