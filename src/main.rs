@@ -1,1 +1,3 @@
+//! Arguments → exit code.
+
 fn main() {}
