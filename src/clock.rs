@@ -213,7 +213,7 @@ fn timer(until: Moment) -> std::io::Result<AsyncFd<OwnedFd>> {
         TimerfdTimerFlags::ABSTIME,
         &Itimerspec { it_interval: interval, it_value: value },
     )?;
-    AsyncFd::register(fd).map_err(Into::into)
+    crate::process::watched(fd)
 }
 
 /// A lock for what tests and tasks share; a poisoned one still holds plain data.
