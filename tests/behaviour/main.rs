@@ -1,1 +1,47 @@
 //! Behaviour of the binary and of the library, against real servers.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start servers, wait on real clocks and write their own files"
+)]
+
+use std::time::Duration;
+
+use harness::{Leasehold, eventually, postgres, vault};
+use leasehold_harness as harness;
+use serde_json::json;
+
+const SOON: Duration = Duration::from_secs(15);
+
+#[test]
+fn the_real_servers_mint_a_credential_that_logs_in_until_it_is_revoked() {
+    let database = vault().database_mount("smoke");
+    let creds = database.role("web", "1m", "5m");
+    let policy = vault().policy("smoke").read(&creds).create();
+    let token = vault().token(json!({ "policies": [policy], "ttl": "5m" }));
+    let client = vault().client(token["client_token"].as_str().unwrap());
+    let mark = vault().audit().mark();
+
+    let minted = client.read(&creds).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let (username, password) = (text(&minted["data"]["username"]), text(&minted["data"]["password"]));
+    assert_eq!(postgres().login(&username, &password), Ok(()));
+    assert_eq!(database.roles(), [username.clone()]);
+    assert_eq!(database.leases(), [text(&minted["lease_id"])]);
+    assert!(vault().lease_lookup(&text(&minted["lease_id"])).unwrap().lives());
+    assert_eq!(vault().audit().matching(mark, "read", &creds).len(), 1);
+
+    assert_eq!(client.read("sys/mounts").unwrap_err().status, 403);
+    vault().revoke_prefix(&creds);
+    eventually("the lease and the role are gone", SOON, || {
+        database.leases().is_empty() && database.roles().is_empty()
+    });
+    assert!(postgres().login(&username, &password).is_err());
+}
+
+#[test]
+fn the_binary_under_test_starts_with_a_clean_environment() {
+    let environment =
+        Leasehold::command([""; 0]).under(["env", "VISIBLE=yes", "printenv", "--"]).env("A", "b");
+    let shown = environment.finish(SOON).stdout;
+    assert!(!shown.contains("CARGO"), "{shown}");
+}

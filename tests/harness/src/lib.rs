@@ -1,1 +1,33 @@
-//! Real servers and waiting helpers.
+//! What the tests stand on: real servers, the binary under test, and waiting without luck.
+//!
+//! - [`vault`] and [`postgres`] and [`slapd`]: one server of each per test process, started on first use.
+//!   A test takes a mount of its own ([`vault::Vault::database_mount`] and its like) and so disturbs nobody.
+//! - [`vault::Vault::own`]: a server of its own, for a test that seals, stops or kills it.
+//! - [`Leasehold`]: the binary, started with a scrubbed environment, its output kept in files.
+//! - [`eventually`]: the only way to wait.
+//! - [`Proxy`]: between leasehold and Vault, for what no server does on demand.
+//!
+//! Everything that is started or made here ends with the test process, however that ends: see [`process`].
+//! Anything that goes wrong here panics with what was tried: it is the test's set-up that failed.
+//!
+//! The servers' programs are the ones that `tests/servers/install` found or built.
+
+pub mod http;
+pub mod leasehold;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+mod servers;
+pub mod timings;
+pub mod tmpfs;
+pub mod vault;
+mod wait;
+
+pub use leasehold::Leasehold;
+pub use postgres::postgres;
+pub use rustix::process::Signal;
+pub use servers::program;
+pub use timings::timed;
+pub use tmpfs::tmpfs;
+pub use vault::vault;
+pub use wait::{Condition, eventually};

@@ -1,0 +1,115 @@
+//! The server's audit log: what was asked of it, counted where it arrived.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The audit log of one server. Values in it are plain: the server holds nothing but a test's.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    file: PathBuf,
+}
+
+/// A place in the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mark(u64);
+
+/// One answered request.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When the answer was logged, since 1970.
+    pub at: Duration,
+    /// `read`, `update`, `list`, `delete`, …
+    pub operation: String,
+    /// Without `/v1/`.
+    pub path: String,
+    /// The server's whole line.
+    pub line: Value,
+}
+
+impl Entry {
+    /// The accessor of the token that asked.
+    pub fn accessor(&self) -> Option<&str> {
+        self.line["auth"]["accessor"].as_str()
+    }
+
+    /// Whether the server refused.
+    pub fn refused(&self) -> bool {
+        self.line["error"].is_string()
+    }
+}
+
+impl Audit {
+    pub(super) fn new(file: &Path) -> Self {
+        Self { file: file.to_owned() }
+    }
+
+    /// The end of the log as it is now.
+    pub fn mark(&self) -> Mark {
+        Mark(std::fs::metadata(&self.file).map_or(0, |file| file.len()))
+    }
+
+    /// Every answered request since `mark`, in the order of the answers.
+    #[track_caller]
+    pub fn since(&self, mark: Mark) -> Vec<Entry> {
+        let mut text = String::new();
+        let mut file = File::open(&self.file).expect("the server writes it from its start on");
+        file.seek(SeekFrom::Start(mark.0)).expect("a regular file");
+        file.read_to_string(&mut text).expect("the server writes UTF-8");
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().filter_map(entry).collect()
+    }
+
+    /// The answered requests since `mark` with that operation and a path that starts with `path`.
+    #[track_caller]
+    pub fn matching(&self, mark: Mark, operation: &str, path: &str) -> Vec<Entry> {
+        let mut entries = self.since(mark);
+        entries.retain(|entry| entry.operation == operation && entry.path.starts_with(path));
+        entries
+    }
+}
+
+fn entry(line: &str) -> Option<Entry> {
+    let line: Value = serde_json::from_str(line).expect("the audit log holds JSON lines");
+    if line["type"] != "response" {
+        return None;
+    }
+    Some(Entry {
+        at: since_1970(line["time"].as_str()?)?,
+        operation: line["request"]["operation"].as_str()?.to_owned(),
+        path: line["request"]["path"].as_str()?.to_owned(),
+        line,
+    })
+}
+
+/// Reads `2026-01-02T03:04:05.678Z`; the server writes UTC.
+fn since_1970(time: &str) -> Option<Duration> {
+    let (date, clock) = time.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let mut clock = clock.split(':').map(|part| part.parse::<f64>().ok());
+    let (hours, minutes, seconds) = (clock.next()??, clock.next()??, clock.next()??);
+    // Days since 1970 in the Gregorian calendar, with years that start in March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    let day = Duration::from_secs(u64::try_from(days).ok()? * 86_400);
+    Some(day + Duration::from_secs_f64(hours * 3600.0 + minutes * 60.0 + seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_servers_times() {
+        let read = |time| since_1970(time).map(|since| since.as_millis());
+        assert_eq!(read("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(read("2024-02-29T12:00:00.25Z"), Some(1_709_208_000_250));
+        assert_eq!(read("2024-03-01T00:00:00.5Z"), Some(1_709_251_200_500));
+        assert_eq!(read("yesterday"), None);
+    }
+}
