@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod events;
 pub mod handover;
+pub mod lock;
 pub mod process;
 pub mod registry;
 pub mod slot;
