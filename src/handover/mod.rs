@@ -5,6 +5,22 @@
 //! directory). The order in which they are written is the keeper's: a session before its first
 //! use, a lease before it is offered, a mint's time before the mint is sent; an entry goes once
 //! its revocation is confirmed.
+//!
+//! It promises that a crash between any two system calls leaves the old or the new entry whole,
+//! and that no entry of another boot, of another uid or past its end is ever offered. It does not
+//! ask a store anything: whether what it returns still lives is the keeper's question.
+
+mod directory;
+mod error;
+mod id;
+mod store;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use error::Error;
+pub use id::EntryId;
+pub use store::{Dropped, Handover, Opened, Why};
 
 use leasehold_core::SecretBytes;
 
