@@ -1,1 +1,48 @@
-//! Placeholder.
+//! Vault and OpenBao as a leasehold provider.
+//!
+//! It logs in, reads and writes any path with the lease that comes back, and looks up, renews and
+//! revokes both leases and the token itself. It calls nothing that only one of the two servers
+//! has, and takes no text of an error as given. It keeps no token and retries nothing; the engine
+//! decides what an error means. Its only memory can be forgotten without loss: what kind of engine
+//! a mount is, when a version was made, which metadata we may not read.
+//!
+//! Request types and middleware come from vaultrs; the HTTP client is our own (see `client`).
+
+mod address;
+mod api;
+mod auth;
+mod backend;
+mod check;
+mod client;
+mod config;
+mod connect;
+mod endpoints;
+mod error;
+mod fetch;
+mod kv;
+mod lease;
+mod mounts;
+mod pki;
+mod proxy;
+mod session;
+mod tls;
+
+use std::sync::Arc;
+
+use leasehold_core::{Error, Observer, Provider};
+
+pub use auth::RawAuth;
+pub use config::{Raw, RawTls, Settings};
+
+/// Builds the provider. Opens no connection and reads no file: TLS and credential files are read
+/// when they are first needed.
+///
+/// # Errors
+/// None today; a provider that has to prepare something may fail here.
+pub fn build(
+    name: &str,
+    settings: Settings,
+    observer: Arc<dyn Observer>,
+) -> Result<Box<dyn Provider>, Error> {
+    Ok(Box::new(backend::Vault::new(name, settings, observer)))
+}

@@ -1,0 +1,217 @@
+//! The provider's part of the configuration: as written ([`Raw`]), and as used ([`Settings`]).
+//!
+//! Parsing opens nothing and reads no file. It reports all problems at once, and repeats no value:
+//! any of them may have come from a variable that holds a secret.
+
+use std::path::PathBuf;
+
+use leasehold_core::{Environment, Problem};
+use rustls::pki_types::ServerName;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::address::Address;
+use crate::auth::{self, Auth};
+use crate::proxy::Proxy;
+use crate::tls::TlsFiles;
+
+/// A Vault or OpenBao server.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// Where it is: `https://vault.example:8200`. Default: VAULT_ADDR.
+    pub address: Option<String>,
+    /// The namespace of secrets, and of the log-in unless `auth.namespace` says otherwise.
+    /// Default: VAULT_NAMESPACE.
+    pub namespace: Option<String>,
+    /// How we prove who we are. Default: VAULT_TOKEN, where it is set.
+    pub auth: Option<auth::RawAuth>,
+    /// Hosts that a standby may send us on to with our token, as `host` (at the port of
+    /// `address`) or `host:port`. Without it no redirect is followed.
+    #[serde(default)]
+    pub redirect_to: Vec<String>,
+    /// TLS of the connection. The files are read again when they change.
+    #[serde(default)]
+    pub tls: RawTls,
+    /// `env` (the default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, networks such as 10.0.0.0/8
+    /// included), `none`, or the URL of an HTTP proxy.
+    pub proxy: Option<String>,
+}
+
+/// TLS of the connection.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawTls {
+    /// A PEM file of the CAs to trust instead of the system's. Default: VAULT_CACERT.
+    pub ca_file: Option<PathBuf>,
+    /// The name in the server's certificate, where it is not the address's.
+    /// Default: VAULT_TLS_SERVER_NAME.
+    pub server_name: Option<String>,
+    /// A PEM file of our certificate and its chain. Default: VAULT_CLIENT_CERT.
+    pub client_certificate: Option<PathBuf>,
+    /// A PEM file of its private key. Default: VAULT_CLIENT_KEY.
+    pub client_key: Option<PathBuf>,
+}
+
+/// A provider's settings, valid. Its `Debug` shows no secret.
+#[derive(Debug)]
+pub struct Settings {
+    pub(crate) address: Address,
+    pub(crate) namespace: Option<String>,
+    pub(crate) auth: Auth,
+    pub(crate) tls: TlsFiles,
+    pub(crate) proxy: Proxy,
+}
+
+impl Settings {
+    /// Checks what was written and fills in what the environment says; the file wins. Every
+    /// problem is reported, each with its key. `name` is the provider's in the configuration.
+    ///
+    /// # Errors
+    /// All problems, at least one.
+    pub fn parse(name: &str, raw: Raw, environment: &Environment) -> Result<Self, Vec<Problem>> {
+        let _ = name;
+        let mut problems = Problems::default();
+        let address = match raw.address.as_deref().or(environment.value("VAULT_ADDR")) {
+            Some(address) => problems.all(Address::parse(address, &raw.redirect_to)),
+            None => {
+                problems.add("address", "is missing: set it, or VAULT_ADDR in the environment");
+                None
+            }
+        };
+        let namespace = raw
+            .namespace
+            .as_deref()
+            .or(environment.value("VAULT_NAMESPACE"))
+            .and_then(|namespace| problems.namespace("namespace", namespace));
+        let tls = problems.tls(raw.tls, environment);
+        let proxy = problems.one(Proxy::parse(raw.proxy.as_deref(), environment));
+        let auth = Auth::parse(raw.auth, environment, &mut problems);
+        if let Some(Auth { method: auth::Method::Cert(_), .. }) = &auth {
+            if tls.as_ref().is_some_and(|tls| tls.identity.is_none()) {
+                problems.add(
+                    "auth.method",
+                    "cert needs our certificate: set tls.client_certificate and tls.client_key",
+                );
+            }
+            if address.as_ref().is_some_and(|address| !address.is_tls()) {
+                problems.add("auth.method", "cert needs tls: address must begin with https://");
+            }
+        }
+        match (address, tls, proxy, auth, problems.0.is_empty()) {
+            (Some(address), Some(tls), Some(proxy), Some(auth), true) => {
+                Ok(Self { address, namespace, auth, tls, proxy })
+            }
+            _ => Err(problems.0),
+        }
+    }
+
+    /// What tells this store and log-in from others, for the hand-over: address, namespaces,
+    /// method, mount and whom we log in as. Never a credential.
+    pub fn identity(&self) -> String {
+        let namespace = self.namespace.as_deref().unwrap_or_default();
+        format!("vault {} namespace={namespace} {}", self.address.full(), self.auth.identity())
+    }
+
+    /// Whether a log-in uses up a wrapping token, so that nobody may log in only to look.
+    pub fn unwraps(&self) -> bool {
+        self.auth.unwraps()
+    }
+
+    /// The same settings, logging in with the token in this file: for who holds another
+    /// identity's token and wants to know what it may do.
+    ///
+    /// # Errors
+    /// The method takes no such token.
+    pub fn with_jwt_file(mut self, file: PathBuf) -> Result<Self, Problem> {
+        self.auth.take_jwt_file(file)?;
+        Ok(self)
+    }
+}
+
+/// Collects what is wrong.
+#[derive(Default)]
+pub(crate) struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(crate) fn add(&mut self, key: &str, message: impl Into<String>) {
+        self.0.push(Problem::new(key, message));
+    }
+
+    fn one<T>(&mut self, found: Result<T, Problem>) -> Option<T> {
+        found.map_err(|problem| self.0.push(problem)).ok()
+    }
+
+    fn all<T>(&mut self, found: Result<T, Vec<Problem>>) -> Option<T> {
+        found.map_err(|problems| self.0.extend(problems)).ok()
+    }
+
+    /// A name in the store: not empty, one line.
+    pub(crate) fn text(&mut self, key: &str, value: String) -> Option<String> {
+        if value.trim().is_empty() || value.chars().any(char::is_control) {
+            self.add(key, "is empty, or holds control characters");
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A mount or namespace: path segments without slashes around them.
+    pub(crate) fn segments(&mut self, key: &str, value: &str) -> Option<String> {
+        let bare = value.trim_matches('/');
+        let sound = bare.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        if !sound || !bare.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.add(key, "is no path like team or team/web");
+            return None;
+        }
+        Some(bare.to_owned())
+    }
+
+    /// `root` and an empty one mean no namespace.
+    pub(crate) fn namespace(&mut self, key: &str, value: &str) -> Option<String> {
+        match value.trim_matches('/') {
+            "" | "root" => None,
+            _ => self.segments(key, value),
+        }
+    }
+
+    pub(crate) fn file(&mut self, key: &str, path: PathBuf) -> Option<PathBuf> {
+        if path.as_os_str().is_empty() {
+            self.add(key, "is empty: give the path of a file");
+            return None;
+        }
+        Some(path)
+    }
+
+    fn tls(&mut self, raw: RawTls, environment: &Environment) -> Option<TlsFiles> {
+        let before = self.0.len();
+        let from = |file: Option<PathBuf>, name: &str| file.or(environment.value(name).map(PathBuf::from));
+        let ca = from(raw.ca_file, "VAULT_CACERT").and_then(|path| self.file("tls.ca_file", path));
+        let server_name =
+            raw.server_name.as_deref().or(environment.value("VAULT_TLS_SERVER_NAME")).and_then(|name| {
+                let parsed = ServerName::try_from(name.to_owned());
+                if parsed.is_err() {
+                    self.add("tls.server_name", "is neither a host name nor an IP address");
+                }
+                parsed.ok()
+            });
+        let certificate = from(raw.client_certificate, "VAULT_CLIENT_CERT")
+            .and_then(|path| self.file("tls.client_certificate", path));
+        let key = from(raw.client_key, "VAULT_CLIENT_KEY").and_then(|path| self.file("tls.client_key", path));
+        let identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => {
+                self.add("tls.client_key", "is missing: a client certificate goes with its key");
+                None
+            }
+            (None, Some(_)) => {
+                self.add("tls.client_certificate", "is missing: a client key goes with its certificate");
+                None
+            }
+        };
+        (self.0.len() == before).then_some(TlsFiles { ca, server_name, identity })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What kind of engine a path lies in. Asked once per mount, remembered, and forgotten when an
+//! answer contradicts it; a store that will not say costs only convenience.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use leasehold_core::Error;
+
+use crate::api::{Api, Ask};
+use crate::endpoints::{MountState, mount_of};
+
+/// What is known of the mount of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// Its path, without slashes around it. Where the engine is unknown, a guess.
+    pub(crate) path: String,
+    pub(crate) engine: Engine,
+}
+
+/// The engines that need to be told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Kv1,
+    Kv2,
+    Pki,
+    Other,
+    /// The store would not say.
+    Unknown,
+}
+
+/// The mounts met so far.
+#[derive(Default)]
+pub(crate) struct Mounts(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    mounts: Vec<(Option<String>, Mount)>,
+    /// Paths for which the store would not say, though it served them.
+    silent: BTreeSet<(Option<String>, String)>,
+}
+
+impl Mounts {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mount of a path, if it was met before.
+    pub(crate) fn known(&self, namespace: Option<&str>, path: &str) -> Option<Mount> {
+        let known = self.lock();
+        let met = known.mounts.iter().find(|(of, mount)| of.as_deref() == namespace && mount.holds(path));
+        if let Some((_, mount)) = met {
+            return Some(mount.clone());
+        }
+        known.silent.contains(&(namespace.map(str::to_owned), path.to_owned())).then(|| Mount::guess(path))
+    }
+
+    /// The mount of a path; asked, if need be. `None` in `engine` terms is [`Engine::Unknown`].
+    pub(crate) async fn find(&self, api: &Api, ask: &Ask<'_>, path: &str) -> Result<Mount, Error> {
+        if let Some(mount) = self.known(ask.namespace, path) {
+            return Ok(mount);
+        }
+        let answer = api.exchange(ask, mount_of(path)).await?;
+        match answer.status.as_u16() {
+            200..=299 => {
+                let state: MountState = answer.data(&api.site(ask))?;
+                let mount = Mount::from(state);
+                if mount.holds(path) {
+                    self.lock().mounts.push((ask.namespace.map(str::to_owned), mount.clone()));
+                    return Ok(mount);
+                }
+                Ok(Mount::guess(path))
+            }
+            // Denied (or the token is dead: the request that follows will tell).
+            400..=428 => Ok(Mount::guess(path)),
+            _ => Err(answer.refused(&api.site(ask))),
+        }
+    }
+
+    /// A path whose mount the store would not name was served: do not ask for it again.
+    pub(crate) fn served(&self, namespace: Option<&str>, path: &str, mount: &Mount) {
+        if mount.engine == Engine::Unknown {
+            self.lock().silent.insert((namespace.map(str::to_owned), path.to_owned()));
+        }
+    }
+
+    /// What was known of this path may have changed (a mount of another kind in its place).
+    pub(crate) fn forget(&self, namespace: Option<&str>, path: &str) {
+        let mut known = self.lock();
+        known.mounts.retain(|(of, mount)| of.as_deref() != namespace || !mount.holds(path));
+        known.silent.remove(&(namespace.map(str::to_owned), path.to_owned()));
+    }
+
+    /// A new log-in may have other policies.
+    pub(crate) fn forget_denials(&self) {
+        self.lock().silent.clear();
+    }
+}
+
+impl Mount {
+    /// The path below the mount.
+    pub(crate) fn below<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.path.as_str()).unwrap_or(path).trim_start_matches('/')
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        path.strip_prefix(self.path.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Up to where the first word stands that names a thing to do rather than a mount, else the
+    /// first segment.
+    fn guess(path: &str) -> Self {
+        const DEEDS: [&str; 9] =
+            ["data", "creds", "static-creds", "static-cred", "issue", "sign", "issuer", "sts", "roles"];
+        let segments: Vec<&str> = path.split('/').collect();
+        let deed = segments.iter().skip(1).position(|segment| DEEDS.contains(segment));
+        let length = deed.map_or(1, |position| position + 1);
+        Self { path: segments[..length].join("/"), engine: Engine::Unknown }
+    }
+}
+
+impl From<MountState> for Mount {
+    fn from(state: MountState) -> Self {
+        let version = state.options.as_ref().and_then(|options| options.get("version"));
+        let engine = match state.kind.as_str() {
+            "kv" if version.and_then(|version| version.as_str()) == Some("2") => Engine::Kv2,
+            "kv" | "generic" | "cubbyhole" => Engine::Kv1,
+            "pki" => Engine::Pki,
+            _ => Engine::Other,
+        };
+        Self { path: state.path.trim_matches('/').to_owned(), engine }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unnamed_mount_is_guessed_from_the_path() {
+        for (path, mount) in [
+            ("database/creds/web", "database"),
+            ("team/db/creds/web", "team/db"),
+            ("pki/int/issue/web", "pki/int"),
+            ("pki/issuer/one/issue/web", "pki"),
+            ("kv/data/a/b", "kv"),
+            ("strange/x/y", "strange"),
+            ("creds/creds/x", "creds"),
+        ] {
+            assert_eq!(Mount::guess(path).path, mount, "{path}");
+        }
+    }
+}
