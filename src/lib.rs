@@ -1,4 +1,8 @@
 //! leasehold: short-lived secrets beside an application. See `ARCHITECTURE.md`.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests wait on real clocks and write their own files")
+)]
 
 pub mod clock;
 pub mod config;

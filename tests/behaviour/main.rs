@@ -25,7 +25,7 @@ fn the_real_servers_mint_a_credential_that_logs_in_until_it_is_revoked() {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let (username, password) = (text(&minted["data"]["username"]), text(&minted["data"]["password"]));
     assert_eq!(postgres().login(&username, &password), Ok(()));
-    assert_eq!(database.roles(), [username.clone()]);
+    assert_eq!(database.roles(), std::slice::from_ref(&username));
     assert_eq!(database.leases(), [text(&minted["lease_id"])]);
     assert!(vault().lease_lookup(&text(&minted["lease_id"])).unwrap().lives());
     assert_eq!(vault().audit().matching(mark, "read", &creds).len(), 1);

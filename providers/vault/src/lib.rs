@@ -7,6 +7,10 @@
 //! a mount is, when a version was made, which metadata we may not read.
 //!
 //! Request types and middleware come from vaultrs; the HTTP client is our own (see `client`).
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests wait on real clocks and write their own files")
+)]
 
 mod address;
 mod api;
