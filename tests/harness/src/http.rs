@@ -55,13 +55,16 @@ pub fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str
     headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// Sends one request on a connection of its own, and reads the answer.
+/// Sends one request on a connection of its own, and reads the answer. `Host` is set where it is missing.
 pub fn send(address: SocketAddr, request: &Request) -> io::Result<Response> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let mut request = request.clone();
-    request.headers.push(("Host".into(), address.to_string()));
+    if header(&request.headers, "host").is_none() {
+        request.headers.push(("Host".into(), address.to_string()));
+    }
+    request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("connection"));
     request.headers.push(("Connection".into(), "close".into()));
     let mut reader = BufReader::new(stream);
     write_request(reader.get_mut(), &request)?;

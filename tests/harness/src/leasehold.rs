@@ -2,9 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -19,6 +21,7 @@ use crate::tmpfs::Folder;
 #[derive(Debug)]
 pub struct Leasehold {
     command: Command,
+    binary: PathBuf,
     before: Vec<OsString>,
     arguments: Vec<OsString>,
 }
@@ -33,7 +36,7 @@ impl Leasehold {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
-        Self { command, before: Vec::new(), arguments }
+        Self { command, binary: binary(), before: Vec::new(), arguments }
     }
 
     /// Sets one variable of its environment.
@@ -48,8 +51,10 @@ impl Leasehold {
         self
     }
 
-    /// Runs it as this uid and gid, with no other group. Needs root.
+    /// Runs it as this uid and gid, with no other group, from a copy that they may execute. Needs root.
+    #[track_caller]
     pub fn user(mut self, uid: u32, gid: u32) -> Self {
+        self.binary = public_binary();
         self.command.uid(uid).gid(gid);
         self
     }
@@ -73,7 +78,7 @@ impl Leasehold {
         let file = |name| File::create(output.join(name)).expect("a fresh folder of ours");
         // `env` execs what follows: the process id is that of the first word.
         let mut command = self.command;
-        command.args(self.before).arg(binary()).args(self.arguments);
+        command.args(self.before).arg(self.binary).args(self.arguments);
         command.stdout(file("stdout")).stderr(file("stderr"));
         Running { group: Group::spawn(&mut command), output }
     }
@@ -166,4 +171,20 @@ pub fn binary() -> PathBuf {
     let built = test.ancestors().nth(2).expect("cargo's layout").join("leasehold");
     assert!(built.exists(), "no {}: build it, or set LEASEHOLD_BIN", built.display());
     built
+}
+
+/// A copy where every uid may execute it: cargo's own may lie below somebody's home.
+fn public_binary() -> PathBuf {
+    static COPY: OnceLock<(Folder, PathBuf)> = OnceLock::new();
+    let (_, path) = COPY.get_or_init(|| {
+        let folder = Folder::on_disk();
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).expect("a folder of ours");
+        let path = folder.join("leasehold");
+        // By another process: a child of a test beside this one could hold our descriptor for a moment, and
+        // a file that is open for writing cannot be executed.
+        let copied = Command::new("install").args(["-m", "755"]).arg(binary()).arg(&path).status();
+        assert!(copied.is_ok_and(|status| status.success()), "copying the binary to {}", path.display());
+        (folder, path)
+    });
+    path.clone()
 }

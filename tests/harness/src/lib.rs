@@ -5,28 +5,41 @@
 //! - [`vault::Vault::own`]: a server of its own, for a test that seals, stops or kills it.
 //! - [`Leasehold`]: the binary, started with a scrubbed environment, its output kept in files.
 //! - [`eventually`]: the only way to wait.
-//! - [`Proxy`]: between leasehold and Vault, for what no server does on demand.
+//! - [`Proxy`]: between leasehold and Vault, for what no server does on demand. [`ForwardProxy`]: what
+//!   `HTTPS_PROXY` points at. [`HttpServer`]: a stand-in for what cannot be had.
+//! - [`Authority`] and [`TokenSigner`]: certificates and signed tokens.
+//! - [`tmpfs`]: folders as a kubelet gives them, also to another uid.
 //!
 //! Everything that is started or made here ends with the test process, however that ends: see [`process`].
 //! Anything that goes wrong here panics with what was tried: it is the test's set-up that failed.
 //!
 //! The servers' programs are the ones that `tests/servers/install` found or built.
 
+pub mod forward_proxy;
 pub mod http;
 pub mod leasehold;
+pub mod pki;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
+pub mod server;
 mod servers;
+pub mod slapd;
 pub mod timings;
 pub mod tmpfs;
 pub mod vault;
 mod wait;
 
+pub use forward_proxy::ForwardProxy;
 pub use leasehold::Leasehold;
+pub use pki::{Authority, TokenSigner};
 pub use postgres::postgres;
+pub use proxy::Proxy;
 pub use rustix::process::Signal;
+pub use server::HttpServer;
 pub use servers::program;
+pub use slapd::slapd;
 pub use timings::timed;
 pub use tmpfs::tmpfs;
 pub use vault::vault;

@@ -164,6 +164,7 @@ for it in "${!settings[@]}"; do printf '%s\n' "${settings[$it]}" >"$it"; done
 for it in "${!folders[@]}"; do rm -rf --one-file-system "$it"; done
 "#;
 
+#[allow(clippy::zombie_processes, reason = "it outlives us on purpose")]
 fn janitor(line: &str) {
     static PIPE: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let pipe = PIPE.get_or_init(|| {

@@ -161,3 +161,39 @@ fn run(command: &mut Command) {
     let output = command.output().expect("util-linux is there");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_volume_is_as_a_kubelet_makes_it_and_goes_away() {
+        if !root("mounting a tmpfs") {
+            return;
+        }
+        let volume = Volume::mount(12_345);
+        let path = volume.to_owned();
+        let made = std::fs::metadata(&path).unwrap();
+        assert_eq!((made.mode() & 0o7777, made.uid(), made.gid()), (0o3777, 0, 12_345));
+        assert!(std::fs::read_to_string("/proc/mounts").unwrap().contains(path.to_str().unwrap()));
+        drop(volume);
+        assert!(!path.exists());
+        assert!(!std::fs::read_to_string("/proc/mounts").unwrap().contains(path.to_str().unwrap()));
+    }
+
+    #[test]
+    fn protected_symlinks_is_put_back_after_the_last_guard() {
+        if !root("setting fs.protected_symlinks") {
+            return;
+        }
+        let read = || std::fs::read_to_string(SETTING).unwrap().trim().to_owned();
+        let before = read();
+        let (one, other) = (ProtectedSymlinks::on(), ProtectedSymlinks::on());
+        drop(one);
+        assert_eq!(read(), "1");
+        drop(other);
+        assert_eq!(read(), before);
+    }
+}

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Vault, unique};
 use crate::postgres;
+use crate::slapd::{Slapd, slapd};
 
 /// What the server knows of a lease.
 #[derive(Clone, Debug)]
@@ -147,6 +148,15 @@ impl Vault {
         let made = self.write(&format!("{path}/root/generate/internal"), root);
         let ca = made["data"]["certificate"].as_str().expect("it answers with the root").to_owned();
         PkiMount { vault: self, path, ca }
+    }
+
+    /// A log-in by `ldap` against the shared [`crate::slapd()`]. Returns its path (without `auth/`).
+    #[track_caller]
+    pub fn ldap_mount(&self, name: &str) -> String {
+        let path = self.auth_mount("ldap", name);
+        let data = json!({ "url": slapd().url(), "userdn": Slapd::USERS, "userattr": "uid" });
+        self.write(&format!("auth/{path}/config"), data);
+        path
     }
 
     /// An AppRole log-in.

@@ -1,0 +1,77 @@
+//! What `HTTPS_PROXY` points at: a proxy that tunnels `CONNECT` and forwards plain requests.
+
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::http::{self, Request};
+use crate::ports;
+
+/// A forward proxy on a free port of 127.0.0.1. It lives as long as the test process.
+#[derive(Clone, Debug)]
+pub struct ForwardProxy {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<Request>>>,
+}
+
+impl ForwardProxy {
+    /// Starts one.
+    pub fn start() -> Self {
+        let address = ports::free();
+        let listener = TcpListener::bind(address).expect("the port was free a moment ago");
+        let proxy = Self { address, asked: Arc::default() };
+        let shared = proxy.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = shared.clone();
+                // Whoever hangs up in the middle is the test's business, not ours.
+                thread::spawn(move || shared.converse(stream).ok());
+            }
+        });
+        proxy
+    }
+
+    /// For `HTTPS_PROXY` or `proxy`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What was asked of it: `CONNECT HOST:PORT`, or a request whose path is a whole URL.
+    pub fn asked(&self) -> Vec<Request> {
+        self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    fn converse(&self, client: TcpStream) -> std::io::Result<()> {
+        let mut client = BufReader::new(client);
+        while let Some(mut request) = http::read_request(&mut client)? {
+            self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(request.clone());
+            if request.method == "CONNECT" {
+                let server = TcpStream::connect(&request.path)?;
+                client.get_mut().write_all(b"HTTP/1.1 200 -\r\n\r\n")?;
+                return tunnel(client, server);
+            }
+            let Some((host, path)) = request.path.strip_prefix("http://").and_then(|url| url.split_once('/'))
+            else {
+                return client.get_mut().write_all(b"HTTP/1.1 400 -\r\nContent-Length: 0\r\n\r\n");
+            };
+            let host = host.to_socket_addrs()?.next();
+            request.path = format!("/{path}");
+            let mut response = http::send(host.ok_or(std::io::ErrorKind::NotFound)?, &request)?;
+            response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("connection"));
+            client.get_mut().write_all(&http::response_bytes(&response))?;
+        }
+        Ok(())
+    }
+}
+
+fn tunnel(mut client: BufReader<TcpStream>, server: TcpStream) -> std::io::Result<()> {
+    let (mut to_client, mut to_server) = (client.get_ref().try_clone()?, server.try_clone()?);
+    let mut from_server = server;
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from_server, &mut to_client);
+        let _ = to_client.shutdown(std::net::Shutdown::Write);
+    });
+    std::io::copy(&mut client, &mut to_server)?;
+    to_server.shutdown(std::net::Shutdown::Write)
+}
