@@ -83,7 +83,10 @@ pub(crate) async fn check(
     });
     Ok(missing
         .map(|(right, _)| MissingRight {
-            remedy: stanza(&right.path, &[right.capability]),
+            remedy: match right.capability {
+                "read" => mount.policy_to_read(&right.path),
+                other => stanza(&right.path, &[other]),
+            },
             path: right.path,
             capabilities: vec![right.capability.to_owned()],
             purpose: right.purpose.to_owned(),

@@ -38,7 +38,7 @@ pub(crate) async fn fetch(
             if let Some(version) = &reference.version {
                 call = call.with_query(format!("version={}", kv::pinned(version, &site)?));
             }
-            generic(api, ask, call, &mount, wanted, stanza(path, &["read"])).await
+            generic(api, ask, call, &mount, wanted, mount.policy_to_read(path)).await
         }
     };
     match &result {

@@ -8,6 +8,7 @@ use leasehold_core::Error;
 
 use crate::api::{Api, Ask};
 use crate::endpoints::{MountState, mount_of};
+use crate::session::stanza;
 
 /// What is known of the mount of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Mounts {
         known.silent.contains(&(namespace.map(str::to_owned), path.to_owned())).then(|| Mount::guess(path))
     }
 
-    /// The mount of a path; asked, if need be. `None` in `engine` terms is [`Engine::Unknown`].
+    /// The mount of a path; asked, if need be.
     pub(crate) async fn find(&self, api: &Api, ask: &Ask<'_>, path: &str) -> Result<Mount, Error> {
         if let Some(mount) = self.known(ask.namespace, path) {
             return Ok(mount);
@@ -109,13 +110,33 @@ impl Mount {
     /// Up to where the first word stands that names a thing to do rather than a mount, else the
     /// first segment.
     fn guess(path: &str) -> Self {
-        const DEEDS: [&str; 9] =
-            ["data", "creds", "static-creds", "static-cred", "issue", "sign", "issuer", "sts", "roles"];
         let segments: Vec<&str> = path.split('/').collect();
-        let deed = segments.iter().skip(1).position(|segment| DEEDS.contains(segment));
-        let length = deed.map_or(1, |position| position + 1);
+        let length = deed(&segments).unwrap_or(1);
         Self { path: segments[..length].join("/"), engine: Engine::Unknown }
     }
+
+    /// What lets this path be read. Where the store would not name the engine, and the path tells
+    /// nothing either, it may be KV v2, whose secrets have another path in policies.
+    pub(crate) fn policy_to_read(&self, path: &str) -> String {
+        let plain = stanza(path, &["read"]);
+        let segments: Vec<&str> = path.split('/').collect();
+        if self.engine == Engine::Unknown && segments.len() > 1 && deed(&segments).is_none() {
+            let versioned = format!("{}/data/{}", self.path, self.below(path));
+            return format!(
+                "{plain}, or, if {} is kv of version 2, {}",
+                self.path,
+                stanza(&versioned, &["read"])
+            );
+        }
+        plain
+    }
+}
+
+/// Where a word stands that names a thing to do: what is before it is the mount.
+fn deed(segments: &[&str]) -> Option<usize> {
+    const DEEDS: [&str; 9] =
+        ["data", "creds", "static-creds", "static-cred", "issue", "sign", "issuer", "sts", "roles"];
+    segments.iter().skip(1).position(|segment| DEEDS.contains(segment)).map(|position| position + 1)
 }
 
 impl From<MountState> for Mount {
