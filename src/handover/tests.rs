@@ -271,11 +271,11 @@ fn a_link_in_place_of_our_directory_is_not_followed() {
 }
 
 #[test]
-fn a_full_volume_refuses_the_new_entry_and_keeps_the_old_one() {
+fn a_write_that_fails_keeps_the_old_entry() {
     let (_temp, state) = state();
     let opened = open(&state);
     opened.handover.put(&held("0000000000000001", "old", None)).unwrap();
-    // Stands for ENOSPC: the unfinished file cannot be made.
+    // The unfinished file cannot be made.
     std::fs::create_dir(ours(&state).join(".new")).unwrap();
     let refused = opened.handover.put(&held("0000000000000001", "canary", None)).unwrap_err();
     assert!(refused.to_string().contains("record held.0000000000000001"), "{refused}");

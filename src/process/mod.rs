@@ -1,7 +1,28 @@
 //! What has to do with being a process, and the only place where `unsafe` is allowed.
+//!
+//! Being hard to look into ([`harden`], [`scrub_environment`], [`ALLOCATOR`], [`hook_panics`]),
+//! the runtime, and other processes: finding, signalling and outliving one in a shared PID
+//! namespace. It starts no process yet and handles no signal of ours (tokio does).
 
 #![allow(unsafe_code, reason = "each block says why it is sound")]
 
+mod allocator;
 mod descriptor;
+mod environment;
+mod find;
+mod harden;
+mod panic;
+mod runtime;
+mod watch;
 
+#[cfg(test)]
+mod child;
+
+pub use allocator::{ALLOCATOR, Allocator};
 pub use descriptor::watched;
+pub use environment::{is_secret_name, read_environment, scrub_environment};
+pub use find::{FindError, Process};
+pub use harden::harden;
+pub use panic::hook_panics;
+pub use runtime::runtime;
+pub use watch::watch_exit;
