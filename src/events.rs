@@ -1,8 +1,88 @@
 //! One typed event per fact: a log line and a metric from one place.
+//!
+//! Whoever learns a fact emits it here and nowhere else; [`line`] says it in words, [`metrics`]
+//! counts it. Gauges are read from the [`Board`] when they are scraped. No value is in an event,
+//! so none can be in a line or a metric.
 
+pub mod line;
+pub mod metrics;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leasehold_core::{Effect, Error, Operation, Origin};
+use leasehold_core::{Effect, Error, Kind, Observer, Operation, Origin};
+
+use crate::clock::{Clock, locked};
+use crate::status::Board;
+use line::Line;
+use metrics::{Exposition, Metrics};
+
+/// Where facts are told; clones share it.
+#[derive(Clone, Debug)]
+pub struct Events(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    metrics: Metrics,
+    recorded: Option<Mutex<Vec<String>>>,
+}
+
+impl Events {
+    /// Lines go to `tracing` (target `leasehold`), metrics to [`Events::metrics`].
+    pub fn new(board: Board, clock: Clock) -> Self {
+        Self(Arc::new(Inner { metrics: Metrics::new(board, clock), recorded: None }))
+    }
+
+    /// As [`Events::new`], and keeps every line for [`Events::recorded`], for as long as it lives.
+    pub fn recording(board: Board, clock: Clock) -> Self {
+        let recorded = Some(Mutex::default());
+        Self(Arc::new(Inner { metrics: Metrics::new(board, clock), recorded }))
+    }
+
+    /// Records, with a board and a clock (tokio's) of its own.
+    pub fn for_tests() -> Self {
+        Self::recording(Board::default(), Clock::tokio())
+    }
+
+    /// Tells a fact: one log line, and the metrics it moves.
+    pub fn emit(&self, event: &Event<'_>) {
+        self.0.metrics.count(event);
+        let line = Line::of(event);
+        line.log();
+        if let Some(recorded) = &self.0.recorded {
+            locked(recorded).push(line.to_string());
+        }
+    }
+
+    /// The lines so far, each as `LEVEL EVENT: SENTENCE` (`info published: …`). Empty unless made
+    /// by [`Events::recording`] or [`Events::for_tests`].
+    pub fn recorded(&self) -> Vec<String> {
+        self.0.recorded.as_ref().map(|recorded| locked(recorded).clone()).unwrap_or_default()
+    }
+
+    /// Everything that can be scraped, as of now.
+    pub fn metrics(&self, exposition: Exposition) -> String {
+        self.0.metrics.encode(exposition)
+    }
+
+    /// Counts the requests of the provider of this name.
+    pub fn observer(&self, provider: &str) -> Arc<dyn Observer> {
+        Arc::new(RequestObserver { events: self.clone(), provider: provider.to_owned() })
+    }
+}
+
+/// One provider's requests → [`Event::Request`].
+struct RequestObserver {
+    events: Events,
+    provider: String,
+}
+
+impl Observer for RequestObserver {
+    fn request(&self, operation: Operation, outcome: Option<Kind>, took: Duration) {
+        let outcome = outcome.map_or("ok", Kind::as_str);
+        self.events.emit(&Event::Request { provider: &self.provider, operation, outcome, took });
+    }
+}
 
 /// A fact that an operator may want to know. No value is in any of them.
 #[derive(Clone, Debug)]
@@ -51,6 +131,13 @@ pub enum Event<'a> {
         provider: &'a str,
         /// Which.
         session: &'a str,
+    },
+    /// A mint is about to be sent. It counts from here on, whatever comes of it.
+    Minting {
+        /// Which secret.
+        secret: &'a str,
+        /// At which provider.
+        provider: &'a str,
     },
     /// A value came: read or minted.
     Fetched {
@@ -230,7 +317,7 @@ pub enum Event<'a> {
         /// The whole text.
         text: &'a str,
     },
-    /// A request on the wire ended (from a provider's observer): metric only.
+    /// A request on the wire ended (from a provider's observer).
     Request {
         /// At which provider.
         provider: &'a str,
