@@ -11,5 +11,7 @@ pub mod handover;
 pub mod lock;
 pub mod process;
 pub mod registry;
+pub mod render;
 pub mod slot;
 pub mod status;
+pub mod volume;

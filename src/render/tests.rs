@@ -1,0 +1,291 @@
+use super::*;
+use crate::config::model::{Format, RequireTmpfs};
+use leasehold_core::{Field, Shape};
+use std::path::PathBuf;
+
+fn output() -> Output {
+    Output {
+        directory: PathBuf::from("/out"),
+        mode: 0o440,
+        owner: None,
+        group: None,
+        require_tmpfs: RequireTmpfs::Yes,
+    }
+}
+
+fn secrets() -> Secrets {
+    let mut db = Fields::new();
+    db.insert_text("username", "v-web-1".to_owned());
+    db.insert_text("password", "canary/p@ss 'w\"ord\\\n".to_owned());
+    db.insert_text("my-key", "dashed".to_owned());
+    db.insert_json("port", serde_json::json!(5432));
+    db.insert_json("tls", serde_json::json!(true));
+    db.insert_json("options", serde_json::json!({ "pool": { "max": 5 }, "hosts": ["a", "b"], "none": null }));
+    db.insert("blob", Field { bytes: SecretBytes::new(vec![0xff, 0x00, 0x10]), shape: Shape::Binary });
+    Secrets::from([("db".to_owned(), Some(Arc::new(db))), ("api".to_owned(), None)])
+}
+
+fn file(content: Content) -> File {
+    File { content, mode: None, owner: None, group: None, place: "leasehold.yaml:7".to_owned() }
+}
+
+fn template(source: &str) -> Result<String, String> {
+    let files =
+        Files::Named(BTreeMap::from([("db.env".to_owned(), file(Content::Template(source.to_owned())))]));
+    let renderer = Renderer::new(&files).map_err(|errors| errors[0].to_string())?;
+    let rendered = renderer.render(&secrets(), &output()).map_err(|error| {
+        let debug = format!("{error:?}");
+        assert!(!debug.contains("canary") && !error.to_string().contains("canary"), "{debug}");
+        error.to_string()
+    })?;
+    Ok(rendered["db.env"].bytes.expose_text().unwrap().to_owned())
+}
+
+fn formatted(format: Format, fields: Fields) -> Result<String, String> {
+    let content = Content::Format { secret: "db".to_owned(), format };
+    let files = Files::Named(BTreeMap::from([("all".to_owned(), file(content))]));
+    let secrets = Secrets::from([("db".to_owned(), Some(Arc::new(fields)))]);
+    let rendered =
+        Renderer::new(&files).unwrap().render(&secrets, &output()).map_err(|error| error.to_string())?;
+    Ok(rendered["all"].bytes.expose_text().unwrap().to_owned())
+}
+
+#[test]
+fn a_template_sees_fields_as_they_are_and_keeps_its_last_line_break() {
+    assert_eq!(
+        template("u={{ db.username }} p={{ db.port + 1 }} t={{ db.tls }} k={{ db[\"my-key\"] }}\n\n")
+            .unwrap(),
+        "u=v-web-1 p=5433 t=true k=dashed\n\n"
+    );
+    assert_eq!(template("{{ db.password }}").unwrap(), "canary/p@ss 'w\"ord\\\n");
+    assert_eq!(template("<{{ db.password }}> & x.html").unwrap(), "<canary/p@ss 'w\"ord\\\n> & x.html");
+    assert_eq!(
+        template("{{ db.options.pool.max }} {{ db.options.hosts[1] }} {% for h in db.options.hosts %}{{ h }};{% endfor %}")
+            .unwrap(),
+        "5 b a;b;"
+    );
+    assert_eq!(
+        template("{% for name in db %}{{ name }} {% endfor %}").unwrap(),
+        "blob my-key options password port tls username "
+    );
+}
+
+#[test]
+fn what_is_not_there_can_be_asked_for() {
+    assert_eq!(template("{% if api %}yes{% else %}left out{% endif %}").unwrap(), "left out");
+    assert_eq!(template("{{ api is none }}").unwrap(), "true");
+    assert_eq!(template("{{ db.nothing | default('x') }}").unwrap(), "x");
+    assert_eq!(template("{% if db.nothing is defined %}a{% else %}b{% endif %}").unwrap(), "b");
+}
+
+#[test]
+fn filters_make_values_fit_where_they_go() {
+    assert_eq!(template("{{ db.password | urlencode }}").unwrap(), "canary%2Fp%40ss%20%27w%22ord%5C%0A");
+    assert_eq!(template("{{ db.port | urlencode }}").unwrap(), "5432");
+    assert_eq!(
+        template("{{ db.blob | b64encode }} {{ db.username | b64encode }}").unwrap(),
+        "/wAQ di13ZWItMQ=="
+    );
+    let json = template("{{ db.password | tojson }}").unwrap();
+    assert_eq!(serde_json::from_str::<String>(&json).unwrap(), "canary/p@ss 'w\"ord\\\n");
+    let json = template("{{ db.options | json }}").unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["pool"]["max"], 5);
+}
+
+#[test]
+fn errors_name_file_line_and_what_there_is_and_no_value() {
+    let cases = [
+        "one\n{{ db.user }}",
+        "{{ dbx.username }}",
+        "one\n\n{{ db.options.pool.min }}",
+        "{{ db.nope.deeper }}",
+        "{% if db.maybe is defined %}{% endif %}\n{{ db.user }}",
+        "{{ api.key }}",
+        "{{ api }}",
+        "{{ db }}",
+        "{{ db.options }}",
+        "{{ db.options.none }}",
+        "{{ db.blob }}",
+        "{{ 'x' ~ db.blob }}",
+        "{{ db | tojson }}",
+        "{{ db.password + 1 }}",
+        "{{ db.password | int }}",
+        "{{ db.password.first }}",
+        "{{ db.options.hosts[7] }}",
+        "{{ db.options | urlencode }}",
+        "{{ db.nope | urlencode }}",
+        "{{ db.nope ~ 'x' }}",
+        "{{ db.password | shout }}",
+        "{{ db.password is shouted }}",
+        "{{ shout(db.password) }}",
+        "{{ db.password.shout() }}",
+        "{{ db.password",
+        "{% if db.password %}",
+        "{% include db.password %}",
+        "{% for x in db.port %}{% endfor %}",
+    ];
+    let shown: Vec<String> = cases
+        .iter()
+        .map(|case| format!("{}\n    {}", case.replace('\n', "⏎"), template(case).unwrap_err()))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn fields_are_written_byte_by_byte() {
+    let field = |field: &str| file(Content::Field { secret: "db".to_owned(), field: field.to_owned() });
+    let files = Files::Named(BTreeMap::from([
+        ("blob".to_owned(), File { mode: Some(0o400), owner: Some(7), group: Some(8), ..field("blob") }),
+        ("p".to_owned(), field("password")),
+        ("gone".to_owned(), file(Content::Field { secret: "api".to_owned(), field: "key".to_owned() })),
+    ]));
+    let renderer = Renderer::new(&files).unwrap();
+    let rendered = renderer.render(&secrets(), &output()).unwrap();
+    assert_eq!(rendered.keys().collect::<Vec<_>>(), ["blob", "p"], "what uses a left-out secret is left out");
+    let blob = &rendered["blob"];
+    assert_eq!(
+        (blob.bytes.expose(), blob.mode, blob.owner, blob.group),
+        (&[0xff, 0, 0x10][..], 0o400, Some(7), Some(8))
+    );
+    assert_eq!((rendered["p"].mode, rendered["p"].owner), (0o440, None));
+    assert_eq!(renderer.uses_of("gone"), BTreeSet::from(["api".to_owned()]));
+}
+
+#[test]
+fn a_field_that_is_not_there_and_a_secret_that_is_not_there_are_named() {
+    let render = |secret: &str, field: &str| {
+        let content = Content::Field { secret: secret.to_owned(), field: field.to_owned() };
+        let files = Files::Named(BTreeMap::from([("f".to_owned(), file(content))]));
+        Renderer::new(&files).unwrap().render(&secrets(), &output()).unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(render("db", "user"), @r#"cannot render "f" (leasehold.yaml:7): secret "db" has no field "user": it has blob, my-key, options, password, port, tls, username"#);
+    insta::assert_snapshot!(render("dbx", "user"), @r#"cannot render "f" (leasehold.yaml:7): there is no secret "dbx""#);
+}
+
+#[test]
+fn without_files_every_field_is_a_file() {
+    let renderer = Renderer::new(&Files::EveryField).unwrap();
+    let rendered = renderer.render(&secrets(), &output()).unwrap();
+    let names: Vec<&String> = rendered.keys().collect();
+    assert_eq!(
+        names,
+        ["db/blob", "db/my-key", "db/options", "db/password", "db/port", "db/tls", "db/username"]
+    );
+    assert_eq!(rendered["db/port"].bytes.expose(), b"5432");
+    assert_eq!(renderer.uses_of("db/port"), BTreeSet::from(["db".to_owned()]));
+
+    for bad in ["a/b", "..", "", "nul\0"] {
+        let mut fields = Fields::new();
+        fields.insert_text(bad, "canary".to_owned());
+        let secrets = Secrets::from([("kv".to_owned(), Some(Arc::new(fields)))]);
+        let error = renderer.render(&secrets, &output()).unwrap_err().to_string();
+        assert!(error.contains(&format!("{bad:?}")) && error.contains("\"kv\""), "{error}");
+        if bad == "a/b" {
+            insta::assert_snapshot!(error, @r#"cannot render "kv/a/b": the field "a/b" of secret "kv" cannot be a file name: it contains `/`; say under `files` which file it belongs in"#);
+        }
+    }
+}
+
+#[test]
+fn every_template_that_is_none_is_reported_at_once() {
+    let named = [("a", "{{"), ("b", "fine"), ("c", "{% endif %}")]
+        .map(|(name, source)| (name.to_owned(), file(Content::Template(source.to_owned()))));
+    let errors = Renderer::new(&Files::Named(named.into())).unwrap_err();
+    assert_eq!(errors.iter().map(|error| error.file.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+}
+
+#[test]
+fn a_template_uses_what_it_looks_up_and_no_global_or_variable_of_its_own() {
+    let source = "{% set x = db.a %}{{ x }}{% for i in range(3) %}{{ cert.b }}{{ loop.index }}{% endfor %}{% if api %}{% endif %}";
+    let files = Files::Named(BTreeMap::from([("f".to_owned(), file(Content::Template(source.to_owned())))]));
+    let renderer = Renderer::new(&files).unwrap();
+    assert_eq!(renderer.uses()["f"], BTreeSet::from(["api".to_owned(), "cert".to_owned(), "db".to_owned()]));
+}
+
+fn awkward() -> Fields {
+    let mut fields = Fields::new();
+    fields.insert_text("plain", "v-web-1".to_owned());
+    fields.insert_text("empty", String::new());
+    fields.insert_text("quotes", "it's \"so\" \\ $HOME `id`".to_owned());
+    fields.insert_text("lines", " a\r\n\tb ".to_owned());
+    fields.insert_text("unicode", "ü€😀\u{7f}\u{85}\u{2028}".to_owned());
+    fields.insert_text("number", "007".to_owned());
+    fields.insert_text("yes", "no".to_owned());
+    fields.insert_json("port", serde_json::json!(5432));
+    fields.insert_json("list", serde_json::json!(["a", { "b": 1.5 }, false]));
+    fields
+}
+
+#[test]
+fn json_says_what_the_fields_say() {
+    let text = formatted(Format::Json, awkward()).unwrap();
+    insta::assert_snapshot!(text);
+    let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for (name, field) in awkward().iter() {
+        match field.shape {
+            Shape::Json => assert_eq!(read[name].to_string().as_bytes(), field.bytes.expose(), "{name}"),
+            _ => assert_eq!(read[name].as_str(), field.bytes.expose_text(), "{name}"),
+        }
+    }
+    assert_eq!(formatted(Format::Json, Fields::new()).unwrap(), "{}\n");
+}
+
+#[test]
+fn yaml_says_what_the_fields_say() {
+    let text = formatted(Format::Yaml, awkward()).unwrap();
+    insta::assert_snapshot!(text);
+    let read: BTreeMap<String, serde_json::Value> = serde_saphyr::from_str(&text).unwrap();
+    let json: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(&formatted(Format::Json, awkward()).unwrap()).unwrap();
+    assert_eq!(read, json);
+    assert_eq!(formatted(Format::Yaml, Fields::new()).unwrap(), "{}\n");
+}
+
+#[test]
+fn toml_says_what_the_fields_say_or_why_it_cannot() {
+    insta::assert_snapshot!(formatted(Format::Toml, awkward()).unwrap());
+    let mut fields = Fields::new();
+    fields.insert_json("n", serde_json::json!({ "deep": null }));
+    insta::assert_snapshot!(formatted(Format::Toml, fields).unwrap_err(), @r#"cannot render "all" (leasehold.yaml:7): field "n" of secret "db" holds null, which TOML does not have"#);
+}
+
+#[test]
+fn env_is_what_a_shell_reads_back() {
+    let text = formatted(Format::Env, awkward()).unwrap();
+    insta::assert_snapshot!(text);
+    for (name, field) in awkward().iter() {
+        #[allow(clippy::disallowed_methods, reason = "a test runs a real shell")]
+        let read = std::process::Command::new("sh")
+            .args(["-c", &format!("{text}\nprintf %s \"${name}\"")])
+            .output()
+            .unwrap();
+        assert_eq!(read.stdout, field.bytes.expose(), "{name}");
+    }
+}
+
+#[test]
+fn env_refuses_what_no_variable_can_be() {
+    for (name, value) in [("my-key", "x"), ("1st", "x"), ("", "x"), ("nul", "a\0b")] {
+        let mut fields = Fields::new();
+        fields.insert_text(name, value.to_owned());
+        let error = formatted(Format::Env, fields).unwrap_err();
+        assert!(error.contains(&format!("{name:?}")), "{error}");
+    }
+}
+
+#[test]
+fn properties_are_plain_ascii_with_escapes() {
+    let mut fields = awkward();
+    fields.insert_text("a key: #!=", "=: #!".to_owned());
+    insta::assert_snapshot!(formatted(Format::Properties, fields).unwrap());
+}
+
+#[test]
+fn a_binary_field_is_in_no_text_format() {
+    for format in [Format::Json, Format::Yaml, Format::Toml, Format::Env, Format::Properties] {
+        let mut fields = Fields::new();
+        fields.insert("blob", Field { bytes: SecretBytes::new(vec![0xff]), shape: Shape::Binary });
+        let error = formatted(format, fields).unwrap_err();
+        assert!(error.contains("\"blob\"") && error.contains("binary"), "{error}");
+    }
+}
