@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -10,17 +10,14 @@ use crate::lock::Holder;
 pub struct Error {
     /// What kind of failure.
     pub kind: ErrorKind,
-    tried: &'static str,
-    path: PathBuf,
-    why: String,
-    remedy: String,
+    text: String,
 }
 
 /// What the caller may want to tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// Another process holds the directory: it may end, so try again.
-    Busy(Holder),
+    Busy(Box<Holder>),
     /// No room, or a quota: it may pass.
     Full,
     /// The directory, a name in it or an attribute cannot be had: somebody has to change
@@ -34,25 +31,31 @@ impl Error {
 
     pub(super) fn refused(
         tried: &'static str,
-        path: impl Into<PathBuf>,
-        why: impl Into<String>,
-        remedy: impl Into<String>,
+        path: impl AsRef<Path>,
+        why: impl fmt::Display,
+        remedy: impl fmt::Display,
     ) -> Self {
-        Self { kind: ErrorKind::Refused, tried, path: path.into(), why: why.into(), remedy: remedy.into() }
+        Self::new(ErrorKind::Refused, tried, path.as_ref(), &why, &remedy)
     }
 
     pub(super) fn busy(path: &Path, holder: Holder) -> Self {
-        Self {
-            why: format!("it is in use by {holder}"),
-            kind: ErrorKind::Busy(holder),
-            tried: "use as output directory",
-            path: path.to_owned(),
-            remedy: "wait for its end, or give this process an output.directory of its own".to_owned(),
-        }
+        let why = format!("it is in use by {holder}");
+        let remedy = "wait for its end, or give this process an output.directory of its own";
+        Self::new(ErrorKind::Busy(Box::new(holder)), "use as output directory", path, &why, &remedy)
+    }
+
+    fn new(
+        kind: ErrorKind,
+        tried: &'static str,
+        path: &Path,
+        why: &dyn fmt::Display,
+        remedy: &dyn fmt::Display,
+    ) -> Self {
+        Self { kind, text: format!("cannot {tried} {path:?}: {why}: {remedy}") }
     }
 
     /// What a system call's refusal means to a person.
-    pub(super) fn system(tried: &'static str, path: impl Into<PathBuf>, errno: Errno) -> Self {
+    pub(super) fn system(tried: &'static str, path: impl AsRef<Path>, errno: Errno) -> Self {
         let kind = match errno {
             Errno::NOSPC | Errno::DQUOT => ErrorKind::Full,
             _ => ErrorKind::Refused,
@@ -78,7 +81,7 @@ impl Error {
             }
             other => (format!("the kernel says: {other}"), "see what is wrong with the volume"),
         };
-        Self { kind, tried, path: path.into(), why, remedy: remedy.to_owned() }
+        Self::new(kind, tried, path.as_ref(), &why, &remedy)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -88,7 +91,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {:?}: {}: {}", self.tried, self.path, self.why, self.remedy)
+        f.write_str(&self.text)
     }
 }
 
