@@ -9,6 +9,7 @@ pub mod config;
 pub mod events;
 pub mod handover;
 pub mod lock;
+pub mod notify_app;
 pub mod process;
 pub mod registry;
 pub mod render;
