@@ -1,1 +1,41 @@
-//! Placeholder.
+//! A secret store that lives in this process: for laptops, where no server is to be had, and for
+//! tests, where a store has to fail on demand.
+//!
+//! It keeps the contract of [`leasehold_core::Provider`] as a real store does: sessions and leases
+//! truly end, a lease dies with its session whatever its own term said, renewals stop at the max
+//! TTL, static secrets have versions. What it hands out is made up on a seed, or taken from a
+//! values file that is read again at each fetch. A script plays outages, denials, throttling,
+//! rotations and revocations; a test plays them by hand through [`Mock`].
+//!
+//! It promises that the same seed and the same requests give the same values. It does not survive
+//! its process: what one process took, another one's mock does not know. Certificates are
+//! placeholders in the form of PEM, not certificates.
+
+mod backend;
+mod config;
+mod failure;
+mod fault;
+mod made_up;
+mod mock;
+mod script;
+mod store;
+mod time;
+mod values;
+
+use std::sync::Arc;
+
+use leasehold_core::{Error, Observer, Provider};
+
+pub use config::{Given, Raw, RawLine, RawSecret, RawSession, SecretKind, SessionKind, Settings};
+pub use fault::Fault;
+pub use mock::{Hold, LivingLease, LivingSession, Mock, Request};
+
+/// The provider as the configuration describes it, under this name. Its store starts empty; the
+/// script's time starts now.
+pub fn build(
+    name: &str,
+    settings: Settings,
+    observer: Arc<dyn Observer>,
+) -> Result<Box<dyn Provider>, Error> {
+    Ok(Mock::of_process(settings).provider(name, observer))
+}
