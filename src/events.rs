@@ -259,8 +259,6 @@ pub enum Event<'a> {
     PublishRefused {
         /// Why.
         why: &'a str,
-        /// When it is tried again.
-        retry_in: Duration,
     },
     /// An action ended.
     ActionDone {

@@ -265,12 +265,10 @@ impl<'a> Line<'a> {
                 );
                 Self::new(L::INFO, "published", text).generation(generation)
             }
-            Event::PublishRefused { why, retry_in } => {
-                let text = format!(
-                    "could not publish a new generation, the one in place stays; trying again in {}: {why}",
-                    human(retry_in)
-                );
-                Self::new(L::ERROR, "publish_refused", text).retry_in(Some(retry_in))
+            Event::PublishRefused { why } => {
+                let text =
+                    format!("could not publish a new generation, the one in place stays for now: {why}");
+                Self::new(L::ERROR, "publish_refused", text)
             }
             Event::ActionDone { action, generation, error } => {
                 let line = match error {

@@ -64,7 +64,7 @@ fn told(events: &Events) {
         Event::LeftOut { secret, provider, why: "it does not exist" },
         Event::Published { generation: 3, changed: &names[..1], files: 2 },
         Event::Published { generation: 4, changed: &names, files: 10 },
-        Event::PublishRefused { why: "no space left on the volume", retry_in: second * 5 },
+        Event::PublishRefused { why: "no space left on the volume" },
         Event::ActionDone { action: "signal HUP to nginx", generation: 3, error: None },
         Event::ActionDone { action: "signal HUP to nginx", generation: 3, error: Some("no such process") },
         Event::Acknowledged { generation: 3 },

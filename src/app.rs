@@ -1,0 +1,399 @@
+//! From a configuration to a running house: it builds the tasks, owns them, and ends them.
+//!
+//! The start goes from what cannot fail later to what may: locks and hand-over first, then the
+//! volume, then the keepers log in, all at once. Until a whole generation exists a permanent
+//! error ends the process and `startup_deadline` bounds the passing ones; after it no answer of a
+//! store does.
+
+mod build;
+mod end;
+mod reload;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Environment, Error, Kind};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Command;
+use crate::clock::{Clock, Moment};
+use crate::config::Config;
+use crate::events::{Event, Events};
+use crate::handover::{Entry, Handover};
+use crate::keeper::{EndMode, Fatal, Order, Refreshed};
+use crate::notify_app::Announcements;
+use crate::publisher::{NoSet, ToPublisher};
+use crate::status::Board;
+
+/// How the process works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until it is told to end.
+    Run,
+    /// One generation, then everything is left to a successor.
+    Init,
+}
+
+/// Why the process ends before its time.
+#[derive(Debug)]
+pub enum Failure {
+    /// A store's answer that no waiting mends.
+    Store(Error),
+    /// The start took too long; what was still missing, in words.
+    Deadline {
+        /// The deadline.
+        after: Duration,
+        /// What was missing, and why.
+        missing: String,
+    },
+    /// A secret with `on_expiry: exit` expired.
+    Expired {
+        /// Which.
+        secret: String,
+    },
+    /// The output or the state directory cannot be used.
+    Output(String),
+    /// The files cannot be made of what the store gave.
+    Render(String),
+    /// It was told to end before the first generation (`init` only).
+    Interrupted,
+    /// Our own fault.
+    Internal(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Deadline { after, missing } => {
+                write!(f, "no whole set of secrets within {} (lifecycle.startup_deadline): {missing}", length(*after))
+            }
+            Self::Expired { secret } => write!(
+                f,
+                "secret \"{secret}\" has expired without a successor, and its on_expiry is exit"
+            ),
+            Self::Output(text) | Self::Render(text) | Self::Internal(text) => f.write_str(text),
+            Self::Interrupted => f.write_str("told to end before the first set was in place"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What is to be run.
+pub struct App {
+    config: Config,
+    environment: Arc<Environment>,
+    clock: Clock,
+    mode: Mode,
+}
+
+impl App {
+    /// An application on the machine's clock.
+    pub fn new(config: Config, environment: Arc<Environment>, mode: Mode) -> Self {
+        Self { config, environment, clock: Clock::boot(), mode }
+    }
+
+    /// The same on another clock, for tests.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Runs until it is told to end, or fails.
+    pub async fn run(self) -> Result<(), Failure> {
+        let signals = Signals::new().map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
+        let mut house = build::house(self, signals).await?;
+        let outcome = house.live().await;
+        house.close(outcome).await
+    }
+}
+
+/// The signals that concern the whole process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next request to end.
+    async fn end(&mut self) -> Ending {
+        tokio::select! {
+            _ = self.terminate.recv() => Ending::Terminate,
+            _ = self.interrupt.recv() => Ending::Interrupt,
+        }
+    }
+}
+
+/// How the end was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Terminate,
+    Interrupt,
+}
+
+/// Everything that runs, and what holds it together.
+struct House {
+    config: Config,
+    environment: Arc<Environment>,
+    mode: Mode,
+    clock: Clock,
+    events: Events,
+    board: Board,
+    announcements: Announcements,
+    handover: Handover,
+    /// By provider.
+    keepers: BTreeMap<String, mpsc::Sender<Order>>,
+    /// Which provider keeps a secret.
+    kept_by: BTreeMap<String, String>,
+    publisher: mpsc::UnboundedSender<ToPublisher>,
+    ready: watch::Receiver<bool>,
+    fatal: mpsc::UnboundedReceiver<Fatal>,
+    no_set: mpsc::UnboundedReceiver<NoSet>,
+    commands: mpsc::Receiver<Command>,
+    /// Files of providers that changed.
+    provider_files: mpsc::UnboundedReceiver<String>,
+    /// The configuration's files changed.
+    config_files: mpsc::UnboundedReceiver<()>,
+    signals: Signals,
+    started: Moment,
+    /// Keepers; they end when told.
+    keeping: JoinSet<()>,
+    /// Everything else; it ends when cancelled.
+    serving: JoinSet<()>,
+    cancel: CancellationToken,
+    handed_over: HandedOver,
+}
+
+/// Whether a successor can take over what is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HandedOver {
+    Yes,
+    No,
+}
+
+/// Why the house stops living.
+enum Outcome {
+    /// `init` has its generation.
+    Done,
+    /// A signal.
+    Told(Ending),
+    Failed(Failure),
+}
+
+impl House {
+    /// Lives until something ends it.
+    async fn live(&mut self) -> Outcome {
+        let deadline = self.started + self.config.lifecycle.startup_deadline;
+        let mut ready = self.ready.clone();
+        let clock = self.clock.clone();
+        loop {
+            let is_ready = *ready.borrow();
+            if is_ready && self.mode == Mode::Init {
+                return Outcome::Done;
+            }
+            tokio::select! {
+                biased;
+                ending = self.signals.end() => return Outcome::Told(ending),
+                Some(fatal) = self.fatal.recv() => return Outcome::Failed(fatal.into()),
+                Some(no_set) = self.no_set.recv() => return Outcome::Failed(no_set.into()),
+                Some(joined) = self.keeping.join_next(), if !self.keeping.is_empty() => {
+                    return Outcome::Failed(Failure::Internal(format!("a keeper ended by itself: {}", told(joined))));
+                }
+                Some(Err(error)) = self.serving.join_next(), if !self.serving.is_empty() => {
+                    return Outcome::Failed(Failure::Internal(format!("a task ended by itself: {}", told(Err(error)))));
+                }
+                Ok(()) = ready.changed() => {}
+                Some(command) = self.commands.recv() => self.obey(command).await,
+                Some(provider) = self.provider_files.recv() => self.look_again(&provider).await,
+                _ = self.signals.hangup.recv() => self.reload(reload::Cause::Signal).await,
+                Some(()) = self.config_files.recv() => self.reload(reload::Cause::File).await,
+                () = clock.sleep_until(deadline), if !is_ready => return Outcome::Failed(self.too_late()),
+            }
+        }
+    }
+
+    /// What is still missing when the start took too long.
+    fn too_late(&self) -> Failure {
+        let snapshot = self.board.snapshot();
+        let mut missing: Vec<String> = Vec::new();
+        for (name, secret) in &snapshot.secrets {
+            let waits = snapshot.providers.get(&secret.provider).and_then(|provider| provider.error.as_ref());
+            if secret.held {
+                continue;
+            }
+            match secret.error.as_ref().or(waits) {
+                Some(error) if !missing.contains(&error.text) => missing.push(error.text.clone()),
+                Some(_) => {}
+                None => missing.push(format!("secret \"{name}\" of provider \"{}\" did not come", secret.provider)),
+            }
+        }
+        missing.extend(snapshot.refused);
+        if missing.is_empty() {
+            missing.push("no provider answered".to_owned());
+        }
+        Failure::Deadline { after: self.config.lifecycle.startup_deadline, missing: missing.join("; ") }
+    }
+
+    /// A request of an operator or of the application.
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Refresh { secrets, reply } => {
+                let names: Vec<String> = match secrets.is_empty() {
+                    true => self.kept_by.keys().cloned().collect(),
+                    false => secrets,
+                };
+                self.refresh(names, reply).await;
+            }
+            Command::Ack { generation, name, reply } => {
+                let result = self.announcements.acknowledge(generation, name.as_deref());
+                if let Ok(generation) = result {
+                    self.acknowledged(generation);
+                }
+                // Whoever asked may have gone.
+                let _ = reply.send(result.map_err(|refused| refused.to_string()));
+            }
+            Command::Stale { secret, reply } => {
+                let Some(keeper) = self.keeper_of(&secret) else {
+                    let _ = reply.send(Err(format!("there is no secret \"{secret}\"")));
+                    return;
+                };
+                let (answer, word) = tokio::sync::oneshot::channel();
+                if keeper.send(Order::Stale { secret, reply: answer }).await.is_ok() {
+                    self.serving.spawn(async move {
+                        let _ = reply.send(word.await.map_err(|_| "the process is ending".to_owned()));
+                    });
+                }
+            }
+        }
+    }
+
+    /// The next process is to know it, too.
+    fn acknowledged(&self, generation: u64) {
+        self.board.write(|board| board.acknowledged = Some(generation));
+        let announced = self.announcements.latest().unwrap_or(generation);
+        let entry =
+            Entry::Announced { generation: announced, at: self.clock.now(), acknowledged: Some(generation) };
+        if let Err(error) = self.handover.put(&entry) {
+            self.events.emit(&Event::Warning { text: &error.to_string() });
+        }
+    }
+
+    async fn refresh(
+        &mut self,
+        names: Vec<String>,
+        reply: tokio::sync::oneshot::Sender<Result<BTreeMap<String, String>, String>>,
+    ) {
+        let unknown: Vec<&String> = names.iter().filter(|name| !self.kept_by.contains_key(*name)).collect();
+        if !unknown.is_empty() {
+            let _ = reply.send(Err(format!("there is no secret {unknown:?}")));
+            return;
+        }
+        let mut waiting = Vec::new();
+        for name in names {
+            let (answer, word) = tokio::sync::oneshot::channel();
+            if let Some(keeper) = self.keeper_of(&name)
+                && keeper.send(Order::Refresh { secret: name.clone(), reply: answer }).await.is_ok()
+            {
+                waiting.push((name, word));
+            }
+        }
+        self.serving.spawn(async move {
+            let mut words = BTreeMap::new();
+            for (name, word) in waiting {
+                let word = match word.await {
+                    Ok(Refreshed::Published(generation)) => format!("in place with generation {generation}"),
+                    Ok(Refreshed::Unchanged) => "the store has nothing new".to_owned(),
+                    Ok(Refreshed::Failed(why)) => format!("failed: {why}"),
+                    Err(_) => "the process is ending".to_owned(),
+                };
+                words.insert(name, word);
+            }
+            let _ = reply.send(Ok(words));
+        });
+    }
+
+    fn keeper_of(&self, secret: &str) -> Option<mpsc::Sender<Order>> {
+        self.keepers.get(self.kept_by.get(secret)?).cloned()
+    }
+
+    async fn look_again(&self, provider: &str) {
+        if let Some(keeper) = self.keepers.get(provider) {
+            // A keeper that is gone has ended the house already.
+            let _ = keeper.send(Order::LookAgain).await;
+        }
+    }
+}
+
+impl From<Fatal> for Failure {
+    fn from(fatal: Fatal) -> Self {
+        match fatal {
+            Fatal::Store(error) => Self::Store(error),
+            Fatal::Expired { secret } => Self::Expired { secret },
+        }
+    }
+}
+
+impl From<NoSet> for Failure {
+    fn from(no_set: NoSet) -> Self {
+        match no_set {
+            NoSet::Render(text) => Self::Render(text),
+            NoSet::Volume(text) => Self::Output(text),
+        }
+    }
+}
+
+/// A task's end, without the payload of a panic, which may hold anything.
+fn told(joined: Result<(), tokio::task::JoinError>) -> &'static str {
+    match joined {
+        Ok(()) => "it returned",
+        Err(error) if error.is_panic() => "it panicked; please report it",
+        Err(_) => "it was cancelled",
+    }
+}
+
+/// A length as people write it.
+pub(crate) fn length(length: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(length.as_secs().max(1))).to_string()
+}
+
+/// The paths of the configuration, for watching.
+fn sources(config: &Config) -> Vec<PathBuf> {
+    config.sources.clone()
+}
+
+/// What an error means for whoever waits for the first generation.
+pub fn kind_of(failure: &Failure) -> Option<Kind> {
+    match failure {
+        Failure::Store(error) => Some(error.kind),
+        _ => None,
+    }
+}
+
+/// What is taken back at the end, by how it came.
+fn mode_of(outcome: &Outcome, mode: Mode, published: bool, config: &Config) -> EndMode {
+    match (outcome, mode) {
+        (Outcome::Done, _) => EndMode::Leave,
+        (Outcome::Failed(_), _) => EndMode::Unpublished,
+        (Outcome::Told(_), Mode::Init) if published => EndMode::Leave,
+        (Outcome::Told(_), Mode::Init) => EndMode::Unpublished,
+        (Outcome::Told(_), Mode::Run) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,
+        (Outcome::Told(_), Mode::Run) => EndMode::Leave,
+    }
+}

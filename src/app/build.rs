@@ -1,0 +1,320 @@
+//! Building the house: locks, hand-over, volume, providers, tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::Provider;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{App, Failure, HandedOver, House, Mode, Signals};
+use crate::clock::{Clock, Moment};
+use crate::config::Config;
+use crate::config::model::Files;
+use crate::events::{Event, Events};
+use crate::handover::{self, Entry, EntryId, Handover};
+use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
+use crate::notify_app::Announcements;
+use crate::publisher::{self, Before, Publisher};
+use crate::render::Renderer;
+use crate::schedule::{Dice, Policy};
+use crate::status::Board;
+use crate::volume::{self, Volume};
+use crate::{admin, telemetry, watch as files};
+
+/// How often a lock that another process holds is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(200);
+
+/// Everything built and started.
+pub(super) async fn house(app: App, mut signals: Signals) -> Result<House, Failure> {
+    let App { config, environment, clock, mode } = app;
+    let started = clock.now();
+    let deadline = started + config.lifecycle.startup_deadline;
+    let board = Board::default();
+    let events = Events::new(board.clone(), clock.clone());
+
+    let renderer = Renderer::new(&config.files).map_err(|error| Failure::Render(error.to_string()))?;
+    let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
+    for (name, provider) in &config.providers {
+        let built = provider.settings.build(name, events.observer(name)).map_err(Failure::Store)?;
+        providers.insert(name.clone(), Arc::from(built));
+    }
+    let mut patience = Patience { clock: &clock, deadline, events: &events, signals: &mut signals, said: false };
+    let opened = patience.wait(|| open_state(&config, &clock)).await?;
+    if let Some(warning) = &opened.warning {
+        events.emit(&Event::Warning { text: warning });
+    }
+    let volume = match config.files {
+        Files::Named(ref files) if files.is_empty() => None,
+        _ => Some(patience.wait(|| open_volume(&config)).await?),
+    };
+    for warning in volume.iter().flat_map(Volume::warnings) {
+        events.emit(&Event::Warning { text: warning });
+    }
+
+    let handover = opened.handover;
+    let (before, mut adopted) = sort_entries(opened.entries, &config, &handover);
+    let cancel = CancellationToken::new();
+    let mut serving = JoinSet::new();
+    let (announcements, announcer) = Announcements::new(
+        config.on_change.clone(),
+        config.lifecycle.acknowledge,
+        clock.clone(),
+        board.clone(),
+        Arc::new({
+            let events = events.clone();
+            move |event: &Event<'_>| events.emit(event)
+        }),
+    );
+    serving.spawn(announcer.run(cancel.clone()));
+
+    let (ready_sender, ready) = watch::channel(false);
+    let (fatal_sender, fatal) = mpsc::unbounded_channel();
+    let (no_set_sender, no_set) = mpsc::unbounded_channel();
+    let (publisher_sender, inbox) = mpsc::unbounded_channel();
+    let publisher = Publisher::new(
+        publisher::Links {
+            clock: clock.clone(),
+            events: events.clone(),
+            board: board.clone(),
+            handover: handover.clone(),
+            announcements: announcements.clone(),
+            ready: ready_sender,
+            fatal: no_set_sender,
+        },
+        config.output.clone(),
+        volume,
+        renderer,
+        names(&config),
+        before,
+    );
+    serving.spawn(publisher.run(inbox));
+
+    let links = keeper::Links {
+        clock: clock.clone(),
+        events: events.clone(),
+        board: board.clone(),
+        handover: handover.clone(),
+        publisher: publisher_sender.clone(),
+        fatal: fatal_sender,
+        acknowledged: announcements.acknowledged(),
+        ready: ready.clone(),
+    };
+    let mut keepers = BTreeMap::new();
+    let mut keeping = JoinSet::new();
+    let mut watched = Vec::new();
+    for (charge, provider) in charges(&config, mode).into_iter().zip(providers.values()) {
+        let (orders, inbox) = mpsc::channel(64);
+        let name = charge.name.clone();
+        watched.push((name.clone(), provider.watched()));
+        let entries = adopted.remove(&name).unwrap_or_default();
+        let keeper = Keeper::new(charge, provider.clone(), links.clone(), Dice::new());
+        keeping.spawn(keeper.run(entries, inbox));
+        keepers.insert(name, orders);
+    }
+
+    let (commands_sender, commands) = mpsc::channel(16);
+    let (provider_files_sender, provider_files) = mpsc::unbounded_channel();
+    let (config_files_sender, config_files) = mpsc::unbounded_channel();
+    if mode == Mode::Run {
+        let house = admin::House {
+            board: board.clone(),
+            clock: clock.clone(),
+            events: events.clone(),
+            commands: commands_sender,
+        };
+        admin::start(&config, &house, &cancel, &mut serving);
+        telemetry::start(&config.telemetry, &house, &cancel, &mut serving);
+        files::start(
+            files::Watched {
+                providers: watched,
+                configuration: super::reload::watched(&config),
+            },
+            files::Heard { providers: provider_files_sender, configuration: config_files_sender },
+            (clock.clone(), events.clone()),
+            &cancel,
+            &mut serving,
+        );
+    }
+    let kept_by = config.secrets.iter().map(|(name, secret)| (name.clone(), secret.provider.clone())).collect();
+    let handed_over = if handover.is_enabled() { HandedOver::Yes } else { HandedOver::No };
+    Ok(House {
+        config,
+        environment,
+        mode,
+        clock,
+        events,
+        board,
+        announcements,
+        handover,
+        keepers,
+        kept_by,
+        publisher: publisher_sender,
+        ready,
+        fatal,
+        no_set,
+        commands,
+        provider_files,
+        config_files,
+        signals,
+        started,
+        keeping,
+        serving,
+        cancel,
+        handed_over,
+    })
+}
+
+/// What each provider's keeper keeps, in the order of the providers' names.
+pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
+    config
+        .providers
+        .iter()
+        .map(|(name, provider)| {
+            let identity = provider.settings.identity();
+            let plans: BTreeMap<String, Plan> = config
+                .secrets
+                .iter()
+                .filter(|(_, secret)| secret.provider == *name)
+                .map(|(name, secret)| {
+                    let plan = Plan {
+                        reference: secret.reference.clone(),
+                        required: secret.required,
+                        on_expiry: secret.on_expiry,
+                        policy: Policy {
+                            overlap: secret.overlap,
+                            refresh: secret.refresh,
+                            lookup: secret.lookup,
+                            heal_splay: config.lifecycle.heal_splay,
+                            mints_per_minute: config.limits.mints_per_minute,
+                        },
+                        fingerprint: fingerprint(&identity, secret),
+                    };
+                    (name.clone(), plan)
+                })
+                .collect();
+            let mut session_overlaps: Vec<_> = plans.values().map(|plan| plan.policy.overlap).collect();
+            session_overlaps.push(config.lifecycle.overlap);
+            session_overlaps.dedup();
+            let limited_uses = match mode {
+                Mode::Init => LimitedUses::StaticReads,
+                Mode::Run => LimitedUses::Refused,
+            };
+            Charge { name: name.clone(), identity, plans, session_overlaps, limited_uses }
+        })
+        .collect()
+}
+
+/// What a held value has to match to be adopted: what it was fetched with.
+fn fingerprint(identity: &str, secret: &crate::config::model::Secret) -> String {
+    let reference = &secret.reference;
+    serde_json::json!([
+        identity,
+        reference.path,
+        reference.data,
+        reference.version,
+        reference.stage,
+        reference.key,
+        reference.namespace,
+        reference.revoke,
+    ])
+    .to_string()
+}
+
+/// The newest announcement, and each provider's entries. What belongs to nobody is removed.
+fn sort_entries(
+    entries: Vec<Entry>,
+    config: &Config,
+    handover: &Handover,
+) -> (Before, BTreeMap<String, Vec<Entry>>) {
+    let mut before = Before::default();
+    let mut sorted: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    let by_session: BTreeMap<String, String> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Session { provider, held, .. } => Some((held.session.id.clone(), provider.clone())),
+            _ => None,
+        })
+        .collect();
+    for entry in entries {
+        let of_secret = |secret: &str| config.secrets.get(secret).map(|secret| secret.provider.clone());
+        let provider = match &entry {
+            Entry::Announced { generation, acknowledged, .. } => {
+                before = Before { generation: None, announced: Some(*generation), acknowledged: *acknowledged };
+                continue;
+            }
+            Entry::Session { provider, .. } | Entry::Kept { provider, .. } => Some(provider.clone()),
+            Entry::Held { secret, held, .. } => {
+                by_session.get(&held.session).cloned().or_else(|| of_secret(secret))
+            }
+            Entry::Secret { secret, .. } => of_secret(secret),
+        };
+        match provider.filter(|provider| config.providers.contains_key(provider)) {
+            Some(provider) => sorted.entry(provider).or_default().push(entry),
+            // What cannot be removed now is found by the next start.
+            None => drop(handover.remove(&EntryId::from(&entry))),
+        }
+    }
+    (before, sorted)
+}
+
+fn open_state(config: &Config, clock: &Clock) -> Result<handover::Opened, Locked> {
+    Handover::open(&config.lifecycle.state_directory, clock).map_err(|error| match error.is_busy() {
+        true => Locked::Busy(error.to_string()),
+        false => Locked::For(error.to_string()),
+    })
+}
+
+fn open_volume(config: &Config) -> Result<Volume, Locked> {
+    Volume::open(&config.output).map_err(|error| match error.kind() {
+        volume::ErrorKind::Busy(_) => Locked::Busy(error.to_string()),
+        _ => Locked::For(error.to_string()),
+    })
+}
+
+/// Why a directory cannot be had.
+enum Locked {
+    /// Another process holds it; it may end.
+    Busy(String),
+    /// For good.
+    For(String),
+}
+
+/// Waiting for another process's end.
+struct Patience<'a> {
+    clock: &'a Clock,
+    deadline: Moment,
+    events: &'a Events,
+    signals: &'a mut Signals,
+    said: bool,
+}
+
+impl Patience<'_> {
+    async fn wait<T>(&mut self, mut open: impl FnMut() -> Result<T, Locked>) -> Result<T, Failure> {
+        loop {
+            let why = match open() {
+                Ok(opened) => return Ok(opened),
+                Err(Locked::For(why)) => return Err(Failure::Output(why)),
+                Err(Locked::Busy(why)) => why,
+            };
+            if self.clock.now() >= self.deadline {
+                return Err(Failure::Output(why));
+            }
+            if !self.said {
+                self.said = true;
+                self.events.emit(&Event::Note { text: &format!("{why}; waiting for it") });
+            }
+            tokio::select! {
+                () = self.clock.sleep(LOCK_RETRY) => {}
+                _ = self.signals.end() => return Err(Failure::Interrupted),
+            }
+        }
+    }
+}
+
+/// The names of all secrets.
+pub(super) fn names(config: &Config) -> BTreeSet<String> {
+    config.secrets.keys().cloned().collect()
+}

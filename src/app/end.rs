@@ -1,0 +1,146 @@
+//! The end of the house: the wait, the revocation, what is left.
+//!
+//! The first signal starts the wait (for the application, or for `revoke_delay`), the second
+//! skips it, the third ends the process at once, with what it holds still in the hand-over.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Ending, Failure, HandedOver, House, Mode, Outcome};
+use crate::events::Event;
+use crate::keeper::{EndMode, Order};
+use crate::process;
+
+impl House {
+    /// Ends everything, in the order that keeps the application served for longest.
+    pub(super) async fn close(mut self, outcome: Outcome) -> Result<(), Failure> {
+        let published = *self.ready.borrow();
+        let mode = super::mode_of(&outcome, self.mode, published, &self.config);
+        let mut hurry = Hurry::No;
+        if let (Outcome::Told(ending), Mode::Run) = (&outcome, self.mode)
+            && published
+        {
+            hurry = self.wait(*ending).await;
+        }
+        if mode == EndMode::Leave && self.mode == Mode::Init {
+            self.say_when_it_ends();
+        }
+        if hurry != Hurry::AtOnce {
+            self.end_keepers(mode).await;
+        }
+        self.cancel.cancel();
+        while self.serving.join_next().await.is_some() {}
+        match outcome {
+            Outcome::Failed(failure) => Err(failure),
+            Outcome::Told(_) if self.mode == Mode::Init && !published => Err(Failure::Interrupted),
+            Outcome::Done | Outcome::Told(_) => Ok(()),
+        }
+    }
+
+    /// Goes on serving until the application has ended, or for `revoke_delay`.
+    async fn wait(&mut self, ending: Ending) -> Hurry {
+        let lifecycle = &self.config.lifecycle;
+        let application = lifecycle.application.clone();
+        let delay = match (ending, &application) {
+            (Ending::Interrupt, _) => return Hurry::No,
+            (Ending::Terminate, Some(_)) => None,
+            (Ending::Terminate, None) if lifecycle.revoke_delay.is_zero() => return Hurry::No,
+            (Ending::Terminate, None) => Some(lifecycle.revoke_delay),
+        };
+        let until = delay.map(|delay| self.clock.now() + delay);
+        let waiting_for = match (&application, delay) {
+            (Some(name), _) => format!("the end of process \"{name}\" (lifecycle.application)"),
+            (None, delay) => format!("{} (lifecycle.revoke_delay)", super::length(delay.unwrap_or_default())),
+        };
+        self.events.emit(&Event::Ending { waiting_for: &waiting_for });
+        self.board.write(|board| board.ending = true);
+        for keeper in self.keepers.values() {
+            // A keeper that is gone has nothing to wait for.
+            let _ = keeper.send(Order::Wait { until }).await;
+        }
+        let clock = self.clock.clone();
+        let over = async {
+            match (application, until) {
+                (Some(name), _) => process::watch_exit(&name, &clock).await,
+                (None, Some(until)) => clock.sleep_until(until).await,
+                (None, None) => {}
+            }
+        };
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.signals.end() => return Hurry::SkipTheWait,
+                () = &mut over => return Hurry::No,
+                Some(fatal) = self.fatal.recv() => {
+                    // Expired in the wait: the end has come anyway.
+                    drop(fatal);
+                    return Hurry::SkipTheWait;
+                }
+                Some(command) = self.commands.recv() => self.obey(command).await,
+            }
+        }
+    }
+
+    /// Tells all keepers to end, at once, and waits for them; another signal ends the wait.
+    async fn end_keepers(&mut self, mode: EndMode) {
+        let timeout = self.config.lifecycle.revoke_timeout;
+        let mut replies = Vec::new();
+        for (name, keeper) in &self.keepers {
+            let (reply, answer) = oneshot::channel();
+            if keeper.send(Order::End { mode, timeout, reply }).await.is_ok() {
+                replies.push((name.clone(), answer));
+            }
+        }
+        let all = async {
+            for (_, answer) in replies {
+                // A keeper that failed has told so already.
+                let _ = answer.await;
+            }
+        };
+        // The keepers bound themselves; this is for one that does not.
+        let bound = timeout + Duration::from_secs(5);
+        tokio::select! {
+            _ = self.clock.within(bound, all) => {}
+            _ = self.signals.end() => {
+                self.events.emit(&Event::Warning {
+                    text: "told to end at once: what is not revoked yet stays in the hand-over and ends by its TTL",
+                });
+            }
+        }
+    }
+
+    /// `init` says when the set ends if nobody takes it over.
+    fn say_when_it_ends(&self) {
+        let now = self.clock.now();
+        let snapshot = self.board.snapshot();
+        let nearest = snapshot
+            .secrets
+            .iter()
+            .filter_map(|(name, secret)| Some((secret.expires?, name)))
+            .min();
+        let text = match (nearest, self.handed_over) {
+            (None, _) => "the set is in place; nothing of it expires".to_owned(),
+            (Some((end, name)), HandedOver::Yes) => format!(
+                "the set is in place and handed over; without a `leasehold run` that takes it over, \
+                 secret \"{name}\" ends first, in {}",
+                super::length(end.since(now))
+            ),
+            (Some((end, name)), HandedOver::No) => format!(
+                "the set is in place; there is no hand-over, so nothing renews it: secret \"{name}\" ends \
+                 first, in {}",
+                super::length(end.since(now))
+            ),
+        };
+        self.events.emit(&Event::Note { text: &text });
+    }
+}
+
+/// How much time is left for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hurry {
+    No,
+    SkipTheWait,
+    AtOnce,
+}

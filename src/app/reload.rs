@@ -1,0 +1,82 @@
+//! Reading the configuration again: on a changed file, and on SIGHUP.
+//!
+//! What a reload may change goes to the publisher (files) and the keepers (secrets, lifecycle,
+//! limits) of the running house; what it may not, and differs, is named. Whatever is wrong, the
+//! old plan stays.
+
+use std::path::PathBuf;
+
+use tokio::sync::oneshot;
+
+use super::{House, build};
+use crate::config::model::Reload;
+use crate::config::{self, Config};
+use crate::events::Event;
+use crate::keeper::Order;
+use crate::publisher::ToPublisher;
+
+/// Why the configuration is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// SIGHUP.
+    Signal,
+    /// A file changed.
+    File,
+}
+
+/// The files whose change is a cause.
+pub(super) fn watched(config: &Config) -> Vec<PathBuf> {
+    match config.lifecycle.reload {
+        Reload::Auto => config.sources.clone(),
+        Reload::Signal | Reload::Off => Vec::new(),
+    }
+}
+
+impl House {
+    pub(super) async fn reload(&mut self, cause: Cause) {
+        match (self.config.lifecycle.reload, cause) {
+            (Reload::Auto, _) | (Reload::Signal, Cause::Signal) => {}
+            (Reload::Signal, Cause::File) | (Reload::Off, _) => return,
+        }
+        let new = match Config::load(&self.config.sources, &self.environment) {
+            Ok(new) => new,
+            Err(report) => return self.refuse(&report.first_line()),
+        };
+        let diff = config::reload_diff(&self.config, &new);
+        if diff.changes.is_empty() && diff.needs_restart.is_empty() {
+            return;
+        }
+        let next = match config::reloaded(&self.config, &new) {
+            Ok(next) => next,
+            Err(why) => return self.refuse(&why.join("; ")),
+        };
+        if let Err(why) = self.take_over(&next).await {
+            return self.refuse(&why);
+        }
+        self.config = next;
+        self.board.write(|board| board.needs_restart = diff.needs_restart.clone());
+        self.events.emit(&Event::Reloaded { changes: &diff.changes, needs_restart: &diff.needs_restart });
+    }
+
+    /// Gives the new plan to the tasks. The publisher goes first: it alone can refuse it.
+    async fn take_over(&mut self, next: &Config) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let plan = ToPublisher::Plan { files: next.files.clone(), secrets: build::names(next), reply };
+        let gone = || "the process is ending".to_owned();
+        self.publisher.send(plan).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())??;
+        for charge in build::charges(next, self.mode) {
+            if let Some(keeper) = self.keepers.get(&charge.name) {
+                keeper.send(Order::Reload(Box::new(charge))).await.map_err(|_| gone())?;
+            }
+        }
+        self.kept_by =
+            next.secrets.iter().map(|(name, secret)| (name.clone(), secret.provider.clone())).collect();
+        self.announcements.set_acknowledge(next.lifecycle.acknowledge);
+        Ok(())
+    }
+
+    fn refuse(&self, why: &str) {
+        self.events.emit(&Event::ReloadRefused { why });
+    }
+}

@@ -1,0 +1,360 @@
+//! One provider's keeper: the task that owns its sessions and its secrets, and the only place
+//! that awaits a [`Provider`].
+//!
+//! It sleeps until the earliest due time of [`crate::schedule`], starts what is due (at most
+//! [`MOST_IN_FLIGHT`] requests at once) and applies what comes back. Every retry is here: a
+//! provider never tries twice. A mint is counted before it is sent and never dropped; an answer
+//! that nobody wants any more is revoked.
+//!
+//! What it holds it records in the hand-over before it relies on it: a session before its first
+//! use, a credential before it is offered to the publisher. An entry goes when its revocation is
+//! confirmed, or when it has ended.
+
+mod adopt;
+mod answers;
+mod ending;
+mod gate;
+mod orders;
+mod requests;
+mod sessions;
+mod show;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Error, Provider, SecretRef, Traits};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::{Clock, Moment};
+use crate::config::model::{OnExpiry, Overlap};
+use crate::events::{Event, Events};
+use crate::handover::{Entry, EntryId, Handover};
+use crate::publisher::{Answer, ToPublisher};
+use crate::schedule::{Action, Dice, Policy};
+use crate::slot::{Held, Slot};
+use crate::status::Board;
+
+pub use ending::{EndMode, Left};
+pub use orders::{Order, Refreshed};
+
+use gate::Gate;
+use requests::Done;
+use sessions::Sessions;
+
+/// Requests to one store at once.
+const MOST_IN_FLIGHT: usize = 16;
+
+/// What a keeper is given of the rest of the house.
+#[derive(Clone)]
+pub struct Links {
+    /// The time.
+    pub clock: Clock,
+    /// Where facts are told.
+    pub events: Events,
+    /// Where the state is shown.
+    pub board: Board,
+    /// What the next process gets.
+    pub handover: Handover,
+    /// Where values go.
+    pub publisher: mpsc::UnboundedSender<ToPublisher>,
+    /// Where an error goes that ends the process.
+    pub fatal: mpsc::UnboundedSender<Fatal>,
+    /// The newest generation that the application acknowledged.
+    pub acknowledged: watch::Receiver<Option<u64>>,
+    /// Latched by the first whole generation.
+    pub ready: watch::Receiver<bool>,
+}
+
+/// Why the process has to end.
+#[derive(Clone, Debug)]
+pub enum Fatal {
+    /// A store's answer that no waiting mends, before the first generation.
+    Store(Error),
+    /// A secret with `on_expiry: exit` expired.
+    Expired {
+        /// Which.
+        secret: String,
+    },
+}
+
+/// What a keeper knows of one secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What it is to the store.
+    pub reference: SecretRef,
+    /// See `required`.
+    pub required: bool,
+    /// See `on_expiry`.
+    pub on_expiry: OnExpiry,
+    /// Its times.
+    pub policy: Policy,
+    /// What a held value has to match to be adopted.
+    pub fingerprint: String,
+}
+
+/// What a keeper is to keep.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    /// The provider's name.
+    pub name: String,
+    /// What distinguishes its store and log-in.
+    pub identity: String,
+    /// By secret.
+    pub plans: BTreeMap<String, Plan>,
+    /// The overlaps that they ask for: a session is replaced by the longest of them earlier.
+    pub session_overlaps: Vec<Overlap>,
+    /// Which commands may hold a credential that serves a limited number of requests.
+    pub limited_uses: LimitedUses,
+}
+
+/// Whether a credential with a limited number of uses will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitedUses {
+    /// `init`: for static reads.
+    StaticReads,
+    /// `run`: never.
+    Refused,
+}
+
+/// One provider's keeper.
+pub struct Keeper {
+    name: String,
+    identity: String,
+    provider: Arc<dyn Provider>,
+    session_overlaps: Vec<Overlap>,
+    limited_uses: LimitedUses,
+    secrets: BTreeMap<String, Kept>,
+    orphans: Vec<Orphan>,
+    sessions: Sessions,
+    gate: Gate,
+    phase: Phase,
+    inflight: JoinSet<Done>,
+    dice: Dice,
+    links: Links,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    answer_to: mpsc::UnboundedSender<Answer>,
+    /// Keys of values and ids of sessions that came from the hand-over.
+    adopted: BTreeSet<String>,
+}
+
+/// One secret with its plan.
+struct Kept {
+    plan: Plan,
+    slot: Slot,
+    /// Left out of the set: `required: false` and absent or unreachable.
+    left_out: LeftOut,
+    /// Who waits for a `refresh`.
+    waiting: Vec<tokio::sync::oneshot::Sender<Refreshed>>,
+    /// The ceiling on mints was reached and said.
+    limit_said: Option<Moment>,
+    /// The shortening of its overlap was said.
+    overlap_said: Option<Duration>,
+    error: Option<crate::status::LastError>,
+}
+
+/// Whether the publisher was told to do without a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeftOut {
+    No,
+    Told,
+}
+
+/// A lease whose secret is gone from the configuration, or that nobody will publish.
+struct Orphan {
+    secret: String,
+    reference: SecretRef,
+    held: Held,
+    /// Not before this.
+    at: Moment,
+    revocation: crate::slot::Revocation,
+}
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// A termination signal came; the end is near. `None`: when the application ends.
+    Waiting(Option<Moment>),
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+enum Work {
+    Login,
+    RenewSession(String),
+    LookupSession(String),
+    RevokeSession(String),
+    Secret(String, Action),
+    RevokeOrphan(String),
+}
+
+impl Keeper {
+    /// A keeper that holds nothing yet.
+    pub fn new(charge: Charge, provider: Arc<dyn Provider>, links: Links, dice: Dice) -> Self {
+        let (answer_to, answers) = mpsc::unbounded_channel();
+        let secrets = charge.plans.into_iter().map(|(name, plan)| (name, Kept::new(plan))).collect();
+        Self {
+            name: charge.name,
+            identity: charge.identity,
+            provider,
+            session_overlaps: charge.session_overlaps,
+            limited_uses: charge.limited_uses,
+            secrets,
+            orphans: Vec::new(),
+            sessions: Sessions::default(),
+            gate: Gate::default(),
+            phase: Phase::Running,
+            inflight: JoinSet::new(),
+            dice,
+            links,
+            answers,
+            answer_to,
+            adopted: BTreeSet::new(),
+        }
+    }
+
+    /// Keeps until it is told to end; answers what it could not take back.
+    pub async fn run(mut self, adopted: Vec<Entry>, mut orders: mpsc::Receiver<Order>) {
+        self.adopt(adopted).await;
+        let mut acknowledged = self.links.acknowledged.clone();
+        let mut ready = self.links.ready.clone();
+        loop {
+            let wake = self.start_what_is_due();
+            self.show();
+            let clock = self.links.clock.clone();
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::End { mode, timeout, reply }) => {
+                        let left = self.end(mode, timeout).await;
+                        // Nobody listens any more only where the process is ending without us.
+                        let _ = reply.send(left);
+                        return;
+                    }
+                    Some(order) => self.follow(order),
+                    None => return,
+                },
+                Some(answer) = self.answers.recv() => self.published(answer),
+                Some(done) = self.inflight.join_next(), if !self.inflight.is_empty() => self.joined(done),
+                Ok(()) = acknowledged.changed() => {}
+                Ok(()) = ready.changed() => {}
+                () = sleep_until(&clock, wake) => {}
+            }
+        }
+    }
+
+    /// Starts what is due and may start; answers when to look again.
+    fn start_what_is_due(&mut self) -> Option<Moment> {
+        loop {
+            let now = self.links.clock.now();
+            let mut wake: Option<Moment> = None;
+            let mut started = false;
+            for (at, work) in self.due(now) {
+                let Some(at) = self.gated(at, &work, now) else { continue };
+                if at > now {
+                    wake = Some(wake.map_or(at, |wake| wake.min(at)));
+                } else {
+                    self.start(work, now);
+                    started = true;
+                }
+            }
+            if !started {
+                return wake;
+            }
+        }
+    }
+
+    /// What is due for each secret and session, gates apart.
+    fn due(&self, now: Moment) -> Vec<(Moment, Work)> {
+        let mut due = self.sessions_due(now);
+        let find = |id: &str| self.sessions.held(id);
+        let acknowledged = *self.links.acknowledged.borrow();
+        for (name, kept) in &self.secrets {
+            if let Some((at, action)) =
+                crate::schedule::next(&kept.slot, &find, &kept.plan.policy, acknowledged, now)
+            {
+                due.push((at, Work::Secret(name.clone(), action)));
+            }
+        }
+        for orphan in &self.orphans {
+            if let crate::slot::Revocation::Due(retry) = orphan.revocation {
+                let at = retry.at.map_or(orphan.at, |at| at.max(orphan.at));
+                due.push((at, Work::RevokeOrphan(orphan.held.key.clone())));
+            }
+        }
+        due.sort_by_key(|(at, _)| *at);
+        due
+    }
+
+    fn start(&mut self, work: Work, now: Moment) {
+        match work {
+            Work::Login => self.start_login(now),
+            Work::RenewSession(id) => self.start_session_renewal(&id, now),
+            Work::LookupSession(id) => self.start_session_lookup(&id, now),
+            Work::RevokeSession(id) => self.start_session_revocation(&id),
+            Work::RevokeOrphan(key) => self.start_orphan_revocation(&key),
+            Work::Secret(name, action) => match action {
+                Action::Fetch => self.start_fetch(&name, now),
+                Action::Renew => self.start_renewal(&name, now),
+                Action::Lookup => self.start_lookup(&name, now),
+                Action::Offer => self.offer(&name),
+                Action::Expire => self.expire(&name),
+                Action::Revoke { key } => self.start_revocation(&name, &key),
+                Action::Forget { key } => self.forget_retired(&name, &key),
+            },
+        }
+    }
+
+    /// True until there is a whole generation: then a permanent error ends the process.
+    fn is_starting(&self) -> bool {
+        !*self.links.ready.borrow()
+    }
+
+    fn traits(&self, secret: &str) -> Option<Traits> {
+        self.secrets.get(secret).map(|kept| self.provider.describe(&kept.plan.reference))
+    }
+
+    /// Records an entry. A hand-over that cannot be written costs the next process its adoption,
+    /// never this one its work.
+    fn record(&self, entry: &Entry) {
+        if let Err(error) = self.links.handover.put(entry) {
+            self.links
+                .events
+                .emit(&Event::Warning { text: &format!("{error}: a restart may not find what is held") });
+        }
+    }
+
+    fn unrecord(&self, id: &EntryId) {
+        if let Err(error) = self.links.handover.remove(id) {
+            self.links.events.emit(&Event::Warning { text: &error.to_string() });
+        }
+    }
+
+    fn fail(&self, fatal: Fatal) {
+        // The receiver is gone only when the process ends already.
+        let _ = self.links.fatal.send(fatal);
+    }
+}
+
+impl Kept {
+    fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            slot: Slot::default(),
+            left_out: LeftOut::No,
+            waiting: Vec::new(),
+            limit_said: None,
+            overlap_said: None,
+            error: None,
+        }
+    }
+}
+
+async fn sleep_until(clock: &Clock, wake: Option<Moment>) {
+    match wake {
+        Some(wake) => clock.sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,486 @@
+//! The task that owns the volume: it collects what keepers offer, renders it as one set and puts
+//! that set in place.
+//!
+//! The first generation waits until every secret was offered, or its lack. After that it collects
+//! until 100 ms of quiet (at most 1 s, less where a value ends sooner), so that rotations that
+//! fall together make one generation. A set that cannot be rendered or written leaves the old one
+//! in place: the offers are refused, and come again when their keeper likes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::Fields;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::{Clock, Moment};
+use crate::config::model::{Files, Output};
+use crate::events::{Event, Events};
+use crate::handover::{Entry, Handover};
+use crate::notify_app::{Announcement, Announcements};
+use crate::render::{RenderError, Renderer};
+use crate::slot::Awaits;
+use crate::status::{Board, GenerationState};
+use crate::volume::{self, Manifest, ManifestSecret, Set, Volume};
+
+/// No offer for this long: what came is published.
+const QUIET: Duration = Duration::from_millis(100);
+/// What came is published after this long, quiet or not.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the publisher is told.
+#[derive(Debug)]
+pub enum ToPublisher {
+    /// A value, or the lack of one, for the next generation.
+    Offer(Offer),
+    /// A replaced credential is revoked or has ended: its generations need not stay.
+    Release {
+        /// [`crate::slot::Held::key`].
+        key: String,
+    },
+    /// Other files, or other secrets, from now on.
+    Plan {
+        /// What is written.
+        files: Files,
+        /// The secrets that there are.
+        secrets: BTreeSet<String>,
+        /// Whether the set was rendered and written, or why not: then the old plan stays.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+/// What a keeper offers for a secret; at most one is outstanding per secret, so the channel never
+/// grows past their number.
+#[derive(Debug)]
+pub struct Offer {
+    /// The secret.
+    pub secret: String,
+    /// [`crate::slot::Held::key`]; empty where there is no value.
+    pub key: String,
+    /// The value. `None`: the set is to do without it.
+    pub value: Option<Value>,
+    /// When what is in place for it ends: the publisher does not dawdle past that.
+    pub urgent: Option<Moment>,
+    /// Where the answer goes.
+    pub answer: mpsc::UnboundedSender<Answer>,
+}
+
+/// A value with what the manifest says of it.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// The fields.
+    pub fields: Arc<Fields>,
+    /// The store's version.
+    pub version: Option<String>,
+    /// When it was issued.
+    pub issued: Moment,
+    /// When it ends, where that cannot move.
+    pub expires: Option<Moment>,
+}
+
+/// What became of an offer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The secret.
+    pub secret: String,
+    /// The key it was offered with.
+    pub key: String,
+    /// Published, or why not.
+    pub outcome: Result<Published, Refused>,
+}
+
+/// An offer is in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Published {
+    /// With which generation.
+    pub generation: u64,
+    /// When it was announced.
+    pub announced: Moment,
+    /// What the replaced one waits for.
+    pub awaits: Awaits,
+}
+
+/// An offer could not be published; it may be offered again.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub why: String,
+}
+
+/// Why there is no first generation.
+#[derive(Clone, Debug)]
+pub enum NoSet {
+    /// The files cannot be made of what the store gave: the configuration is wrong.
+    Render(String),
+    /// They cannot be written.
+    Volume(String),
+}
+
+/// What the publisher is given of the rest of the house.
+pub struct Links {
+    /// The time.
+    pub clock: Clock,
+    /// Where facts are told.
+    pub events: Events,
+    /// Where the state is shown.
+    pub board: Board,
+    /// What the next process gets.
+    pub handover: Handover,
+    /// Who tells the application.
+    pub announcements: Announcements,
+    /// Latched by the first whole generation.
+    pub ready: watch::Sender<bool>,
+    /// Where it says that there can be no first generation.
+    pub fatal: mpsc::UnboundedSender<NoSet>,
+}
+
+/// The publisher.
+pub struct Publisher {
+    links: Links,
+    output: Output,
+    volume: Option<Volume>,
+    renderer: Renderer,
+    /// Every secret that the set is made of.
+    secrets: BTreeSet<String>,
+    /// What is in place, or would be where there are no files.
+    values: BTreeMap<String, Placed>,
+    /// What is offered and not in place yet.
+    pending: BTreeMap<String, Offer>,
+    /// Since when something is pending, and since when it is quiet.
+    collecting: Option<Collecting>,
+    /// The keys of each generation that may still be read.
+    generations: BTreeMap<u64, BTreeSet<String>>,
+    /// Keys that were replaced and whose lease still lives.
+    living: BTreeSet<String>,
+    number: u64,
+    before: Before,
+    tidy_at: Option<Moment>,
+}
+
+/// What an earlier process left.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Before {
+    /// The generation in place.
+    pub generation: Option<u64>,
+    /// The newest that it announced.
+    pub announced: Option<u64>,
+    /// The newest that the application acknowledged.
+    pub acknowledged: Option<u64>,
+}
+
+#[derive(Clone)]
+struct Placed {
+    key: String,
+    value: Option<Value>,
+}
+
+struct Collecting {
+    quiet_at: Moment,
+    at_the_latest: Moment,
+}
+
+impl Publisher {
+    /// A publisher for these secrets. `volume` is `None` where no files are wanted.
+    pub fn new(
+        links: Links,
+        output: Output,
+        volume: Option<Volume>,
+        renderer: Renderer,
+        secrets: BTreeSet<String>,
+        before: Before,
+    ) -> Self {
+        let generation = volume.as_ref().and_then(Volume::current).map(|current| current.number);
+        let before = Before { generation, ..before };
+        let number = generation.unwrap_or_default();
+        let now = links.clock.now();
+        Self {
+            links,
+            output,
+            volume,
+            renderer,
+            secrets,
+            values: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            collecting: None,
+            generations: BTreeMap::new(),
+            living: BTreeSet::new(),
+            number,
+            before,
+            tidy_at: Some(now),
+        }
+    }
+
+    /// Publishes until nobody offers any more.
+    pub async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<ToPublisher>) {
+        let clock = self.links.clock.clone();
+        if self.secrets.is_empty() {
+            self.publish();
+        }
+        loop {
+            let wake = [self.collecting.as_ref().map(|c| c.quiet_at.min(c.at_the_latest)), self.tidy_at]
+                .into_iter()
+                .flatten()
+                .min();
+            tokio::select! {
+                biased;
+                message = inbox.recv() => match message {
+                    Some(ToPublisher::Offer(offer)) => self.take(offer),
+                    Some(ToPublisher::Release { key }) => {
+                        if self.living.remove(&key) {
+                            self.tidy_at = Some(clock.now());
+                        }
+                    }
+                    Some(ToPublisher::Plan { files, secrets, reply }) => {
+                        // Whoever reloads may have gone; the plan holds all the same.
+                        let _ = reply.send(self.replan(&files, secrets));
+                    }
+                    None => return,
+                },
+                () = sleep_until(&clock, wake) => {
+                    let now = clock.now();
+                    if self.collecting.as_ref().is_some_and(|c| c.quiet_at.min(c.at_the_latest) <= now) {
+                        self.publish();
+                    }
+                    if self.tidy_at.is_some_and(|at| at <= now) {
+                        self.tidy(now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, offer: Offer) {
+        if !self.secrets.contains(&offer.secret) {
+            return;
+        }
+        let now = self.links.clock.now();
+        let urgent = offer.urgent;
+        self.pending.insert(offer.secret.clone(), offer);
+        let first = self.values.is_empty();
+        if !self.is_whole() {
+            return;
+        }
+        let quiet_at = if first { now } else { now + QUIET };
+        let latest = now + PATIENCE;
+        let latest = urgent.map_or(latest, |end| latest.min(end.before(QUIET)).max(now));
+        let collecting = self.collecting.get_or_insert(Collecting { quiet_at, at_the_latest: latest });
+        collecting.quiet_at = quiet_at;
+        collecting.at_the_latest = collecting.at_the_latest.min(latest);
+    }
+
+    /// Whether every secret was offered, or its lack.
+    fn is_whole(&self) -> bool {
+        self.secrets.iter().all(|name| self.values.contains_key(name) || self.pending.contains_key(name))
+    }
+
+    fn publish(&mut self) {
+        self.collecting = None;
+        let now = self.links.clock.now();
+        let mut next = self.values.clone();
+        for (name, offer) in &self.pending {
+            next.insert(name.clone(), Placed { key: offer.key.clone(), value: offer.value.clone() });
+        }
+        match self.place(&next, now) {
+            Ok(placed) => self.placed(next, placed, now),
+            Err(why) => self.refused(why),
+        }
+    }
+
+    /// Renders a set and puts it in place.
+    fn place(&mut self, values: &BTreeMap<String, Placed>, now: Moment) -> Result<Place, NoSet> {
+        let Some(volume) = &mut self.volume else {
+            return Ok(Place { changed: Vec::new(), files: Vec::new(), moved: Moved::Unseen });
+        };
+        let fields = values
+            .iter()
+            .map(|(name, placed)| (name.clone(), placed.value.as_ref().map(|value| value.fields.clone())))
+            .collect();
+        let files =
+            self.renderer.render(&fields, &self.output).map_err(|error| NoSet::Render(words(&error)))?;
+        let names: Vec<String> = files.keys().cloned().collect();
+        let set = Set { files, manifest: manifest(values, &self.links.clock) };
+        match volume.publish(&set, now).map_err(|error| NoSet::Volume(error.to_string()))? {
+            volume::Published::Generation { number, changed, .. } => {
+                Ok(Place { changed, files: names, moved: Moved::Generation(number) })
+            }
+            volume::Published::Unchanged { number } => {
+                Ok(Place { changed: Vec::new(), files: names, moved: Moved::Stayed(number) })
+            }
+        }
+    }
+
+    fn placed(&mut self, next: BTreeMap<String, Placed>, place: Place, now: Moment) {
+        let first = self.values.is_empty();
+        for (name, placed) in &self.values {
+            if next.get(name).is_none_or(|new| new.key != placed.key) && !placed.key.is_empty() {
+                self.living.insert(placed.key.clone());
+            }
+        }
+        let keys: BTreeSet<String> = next.values().map(|placed| placed.key.clone()).collect();
+        self.values = next;
+        let generation = match place.moved {
+            Moved::Generation(number) | Moved::Stayed(number) => number,
+            Moved::Unseen => self.number + 1,
+        };
+        let moved = !matches!(place.moved, Moved::Stayed(_));
+        self.number = generation;
+        self.generations.entry(generation).or_default().extend(keys);
+        let awaits = self.announce(generation, &place, moved, first);
+        self.links.board.write(|board| {
+            board.refused = None;
+            board.ready = true;
+            if moved || board.generation.is_none() {
+                board.generation = Some(GenerationState {
+                    number: generation,
+                    published: now,
+                    files: place.files.clone(),
+                    actions: BTreeMap::new(),
+                });
+            }
+        });
+        if moved {
+            self.links.events.emit(&Event::Published {
+                generation,
+                changed: &place.changed,
+                files: place.files.len(),
+            });
+        }
+        self.links.ready.send_replace(true);
+        for (secret, offer) in std::mem::take(&mut self.pending) {
+            let outcome = Ok(Published { generation, announced: now, awaits });
+            // A keeper that is gone needs no answer.
+            let _ = offer.answer.send(Answer { secret, key: offer.key, outcome });
+        }
+        self.tidy(now);
+    }
+
+    /// Tells the announcer. The first generation of all runs no action; one that an earlier
+    /// process put in place and did not announce any more runs them now.
+    fn announce(&mut self, generation: u64, place: &Place, moved: bool, first: bool) -> Awaits {
+        let now = self.links.clock.now();
+        let announcements = &self.links.announcements;
+        let changed = match (first.then_some(self.before), moved) {
+            (Some(Before { generation: None, .. }), _) => None,
+            (Some(before), false) if before.announced < Some(generation) => Some(place.files.clone()),
+            (_, true) => Some(place.changed.clone()),
+            (_, false) => None,
+        };
+        let awaits = match changed {
+            Some(changed) => announcements.publish(&Announcement { generation, changed }),
+            None if first => {
+                announcements.in_place(generation, self.before.acknowledged);
+                Awaits::Nothing
+            }
+            None => return Awaits::Nothing,
+        };
+        let acknowledged = *announcements.acknowledged().borrow();
+        if let Err(error) = self.links.handover.put(&Entry::Announced { generation, at: now, acknowledged }) {
+            self.links.events.emit(&Event::Warning { text: &error.to_string() });
+        }
+        awaits
+    }
+
+    fn refused(&mut self, why: NoSet) {
+        let ready = *self.links.ready.borrow();
+        let text = match &why {
+            NoSet::Render(text) | NoSet::Volume(text) => text.clone(),
+        };
+        self.links.board.write(|board| board.refused = Some(text.clone()));
+        self.links.events.emit(&Event::PublishRefused { why: &text });
+        if !ready {
+            // The receiver is gone only when the process ends already.
+            let _ = self.links.fatal.send(why);
+        }
+        for (secret, offer) in std::mem::take(&mut self.pending) {
+            let outcome = Err(Refused { why: text.clone() });
+            let _ = offer.answer.send(Answer { secret, key: offer.key, outcome });
+        }
+    }
+
+    /// Other files or secrets. What is in place stays until the new set is whole; a set that
+    /// cannot be rendered or written leaves the old plan.
+    fn replan(&mut self, files: &Files, secrets: BTreeSet<String>) -> Result<(), String> {
+        let renderer = Renderer::new(files).map_err(|errors| all_words(&errors))?;
+        let before = (
+            std::mem::replace(&mut self.renderer, renderer),
+            std::mem::replace(&mut self.secrets, secrets),
+            self.values.clone(),
+        );
+        let gone: Vec<String> = before.1.difference(&self.secrets).cloned().collect();
+        self.values.retain(|name, _| self.secrets.contains(name));
+        if self.is_whole() && self.links.board.snapshot().ready {
+            self.publish();
+            if let Some(why) = self.links.board.snapshot().refused {
+                (self.renderer, self.secrets, self.values) = before;
+                return Err(why);
+            }
+        }
+        for name in gone {
+            self.pending.remove(&name);
+            if let Some(placed) = before.2.get(&name).filter(|placed| !placed.key.is_empty()) {
+                self.living.insert(placed.key.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes generations that nobody may read any more.
+    fn tidy(&mut self, now: Moment) {
+        let Some(volume) = &mut self.volume else {
+            self.tidy_at = None;
+            return;
+        };
+        let (generations, living) = (&self.generations, &self.living);
+        self.tidy_at =
+            volume.tidy(now, |number| generations.get(&number).is_some_and(|keys| !keys.is_disjoint(living)));
+        let current = self.number;
+        let living = &self.living;
+        self.generations.retain(|number, keys| *number == current || !keys.is_disjoint(living));
+    }
+}
+
+/// What became of a set.
+struct Place {
+    changed: Vec<String>,
+    files: Vec<String>,
+    moved: Moved,
+}
+
+enum Moved {
+    Generation(u64),
+    /// Nothing differs from what is in place.
+    Stayed(u64),
+    /// There are no files at all.
+    Unseen,
+}
+
+fn manifest(values: &BTreeMap<String, Placed>, clock: &Clock) -> Manifest {
+    let secrets = values.iter().filter_map(|(name, placed)| {
+        let value = placed.value.as_ref()?;
+        Some((
+            name.clone(),
+            ManifestSecret {
+                version: value.version.clone(),
+                issued: clock.wall(value.issued),
+                expires: value.expires.map(|end| clock.wall(end)),
+            },
+        ))
+    });
+    Manifest { secrets: secrets.collect() }
+}
+
+/// What is wrong with the files, all of it.
+pub(crate) fn all_words(errors: &[RenderError]) -> String {
+    errors.iter().map(words).collect::<Vec<_>>().join("; ")
+}
+
+fn words(error: &RenderError) -> String {
+    error.to_string()
+}
+
+async fn sleep_until(clock: &Clock, wake: Option<Moment>) {
+    match wake {
+        Some(wake) => clock.sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}
