@@ -75,3 +75,31 @@ fn tunnel(mut client: BufReader<TcpStream>, server: TcpStream) -> std::io::Resul
     std::io::copy(&mut client, &mut to_server)?;
     to_server.shutdown(std::net::Shutdown::Write)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault;
+
+    #[test]
+    fn tunnels_and_forwards_and_remembers_both() {
+        let (proxy, upstream) = (ForwardProxy::start(), vault().address());
+        let path = "/v1/sys/health";
+        let whole =
+            Request { method: "GET".into(), path: format!("http://{upstream}{path}"), ..Request::default() };
+        assert_eq!(http::send(proxy.address, &whole).unwrap().status, 200);
+
+        let mut stream = BufReader::new(TcpStream::connect(proxy.address).unwrap());
+        let connect = Request { method: "CONNECT".into(), path: upstream.to_string(), ..Request::default() };
+        http::write_request(stream.get_mut(), &connect).unwrap();
+        assert_eq!(http::read_response(&mut stream, "HEAD").unwrap().status, 200);
+        let inner = Request { method: "GET".into(), path: path.into(), ..Request::default() };
+        let inner = Request { headers: vec![("Host".into(), "vault".into())], ..inner };
+        http::write_request(stream.get_mut(), &inner).unwrap();
+        assert_eq!(http::read_response(&mut stream, "GET").unwrap().status, 200);
+
+        let asked: Vec<_> = proxy.asked().into_iter().map(|request| (request.method, request.path)).collect();
+        let expected = [("GET".to_owned(), whole.path), ("CONNECT".to_owned(), upstream.to_string())];
+        assert_eq!(asked, expected);
+    }
+}

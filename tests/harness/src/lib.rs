@@ -1,6 +1,6 @@
 //! What the tests stand on: real servers, the binary under test, and waiting without luck.
 //!
-//! - [`vault`] and [`postgres`] and [`slapd`]: one server of each per test process, started on first use.
+//! - [`vault()`], [`postgres()`] and [`slapd()`]: one server of each per test process, started on first use.
 //!   A test takes a mount of its own ([`vault::Vault::database_mount`] and its like) and so disturbs nobody.
 //! - [`vault::Vault::own`]: a server of its own, for a test that seals, stops or kills it.
 //! - [`Leasehold`]: the binary, started with a scrubbed environment, its output kept in files.
@@ -8,7 +8,7 @@
 //! - [`Proxy`]: between leasehold and Vault, for what no server does on demand. [`ForwardProxy`]: what
 //!   `HTTPS_PROXY` points at. [`HttpServer`]: a stand-in for what cannot be had.
 //! - [`Authority`] and [`TokenSigner`]: certificates and signed tokens.
-//! - [`tmpfs`]: folders as a kubelet gives them, also to another uid.
+//! - [`tmpfs()`]: folders as a kubelet gives them, also to another uid.
 //!
 //! Everything that is started or made here ends with the test process, however that ends: see [`process`].
 //! Anything that goes wrong here panics with what was tried: it is the test's set-up that failed.

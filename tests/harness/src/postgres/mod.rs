@@ -170,14 +170,19 @@ mod tests {
         assert!(postgres().roles("nobody-has-this").is_empty());
     }
 
-    #[test]
-    fn a_login_is_fast_enough_for_one_every_20_ms() {
-        postgres().execute("CREATE ROLE fast LOGIN PASSWORD 'right'");
-        let start = std::time::Instant::now();
-        for _ in 0..100 {
-            postgres().login("fast", "right").unwrap();
+    mod timing {
+        use super::*;
+
+        #[test]
+        fn a_login_is_fast_enough_for_one_every_20_ms() {
+            postgres().execute("CREATE ROLE fast LOGIN PASSWORD 'right'");
+            let start = std::time::Instant::now();
+            for _ in 0..100 {
+                postgres().login("fast", "right").unwrap();
+            }
+            let each = start.elapsed() / 100;
+            println!("{each:?} each");
+            assert!(each < Duration::from_millis(20), "{each:?} each");
         }
-        let each = start.elapsed() / 100;
-        assert!(each < Duration::from_millis(20), "{each:?} each");
     }
 }

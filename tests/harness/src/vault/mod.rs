@@ -1,6 +1,6 @@
 //! Real Vault (or OpenBao) servers.
 //!
-//! [`vault`] is shared by all tests of a process: it is never sealed, stopped or reconfigured, and a test
+//! [`vault()`] is shared by all tests of a process: it is never sealed, stopped or reconfigured, and a test
 //! works in mounts of its own. A test that needs more has [`Vault::own`].
 
 mod audit;

@@ -366,3 +366,64 @@ fn merged(mut base: Value, more: Value) -> Value {
     }
     base
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault;
+
+    #[test]
+    fn a_static_role_logs_in_with_the_password_of_the_store() {
+        let database = vault().database_mount("static");
+        let read = vault().read(&database.static_role("app", "1h")).unwrap();
+        let field = |name: &str| read["data"][name].as_str().unwrap().to_owned();
+        assert_eq!(postgres().login(&field("username"), &field("password")), Ok(()));
+        assert!(postgres().login(&field("username"), "before-the-first-rotation").is_err());
+    }
+
+    #[test]
+    fn both_versions_of_kv_give_back_what_was_put() {
+        for version in [1, 2] {
+            let kv = vault().kv_mount("kv", version);
+            kv.put("a/b", json!({ "field": "value" }));
+            let read = vault().read(&kv.data("a/b")).unwrap();
+            let fields = if version == 2 { &read["data"]["data"] } else { &read["data"] };
+            assert_eq!(fields, &json!({ "field": "value" }));
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_listed_once_it_is_revoked() {
+        let pki = vault().pki_mount("pki");
+        let made =
+            vault().write(&pki.role("web", json!({})), json!({ "common_name": "web.test", "ttl": "1h" }));
+        let serial = made["data"]["serial_number"].as_str().unwrap();
+        assert!(pki.revoked().is_empty());
+        vault().write(&format!("{}/revoke", pki.path()), json!({ "serial_number": serial }));
+        assert_eq!(pki.revoked(), [serial]);
+    }
+
+    #[test]
+    fn an_approle_logs_in_under_its_policy_alone() {
+        let kv = vault().kv_mount("allowed", 1);
+        kv.put("mine", json!({ "field": "value" }));
+        kv.put("other", json!({ "field": "value" }));
+        let policy = vault().policy("mine").read(&kv.data("mine")).create();
+        let mount = vault().approle_mount("apps");
+        let role = mount.role("web", json!({ "token_policies": [policy], "token_ttl": "1m" }));
+
+        let unwrapped =
+            vault().client(&mount.wrapped_secret_id("web", "1m")).write("sys/wrapping/unwrap", &json!({}));
+        let unwrapped = unwrapped.unwrap()["data"]["secret_id"].clone();
+        for secret_id in [json!(role.secret_id), json!(mount.another_secret_id("web")), unwrapped] {
+            let login = json!({ "role_id": role.role_id, "secret_id": secret_id });
+            let auth = vault().client("").write(&format!("auth/{}/login", role.mount), &login).unwrap();
+            let client = vault().client(auth["auth"]["client_token"].as_str().unwrap());
+            assert!(vault().token_lives(auth["auth"]["accessor"].as_str().unwrap()));
+            assert!(client.read(&kv.data("mine")).is_ok());
+            assert_eq!(client.read(&kv.data("other")).unwrap_err().status, 403);
+            client.write("auth/token/revoke-self", &json!({})).unwrap();
+            assert!(!vault().token_lives(auth["auth"]["accessor"].as_str().unwrap()));
+        }
+    }
+}
