@@ -1,27 +1,42 @@
 //! Free ports of the loopback interface.
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as Name, UnixListener};
 use std::sync::Mutex;
 
-static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// A name in the kernel's abstract namespace stands for a port that was given out. It is ours until this
+/// process ends, and no other test process can take it meanwhile, whether the port is in use yet or not.
+static TAKEN: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
 
-/// An address of 127.0.0.1 that nothing listens on, and that this process will not be given again.
+/// An address of 127.0.0.1 that nothing listens on, and that no test process will be given while we live.
 ///
-/// It lies below the kernel's ephemeral range. Inside it, the port of a stopped server could become the
-/// local port of somebody's outgoing connection; a client that retries could even connect to itself.
+/// The port after it is free as well: Vault takes that one for its cluster, unasked. Both lie below the
+/// kernel's ephemeral range. Inside it, the port of a stopped server could become the local port of
+/// somebody's outgoing connection; a client that retries could even connect to itself.
 pub fn free() -> SocketAddr {
-    let mut taken = TAKEN.lock().expect("no one panics while holding the ports");
     let top = ephemeral_start();
+    let pairs = u32::from(top - FIRST) / 2;
     for _ in 0..1000 {
-        let port = 10_000 + (random() % u32::from(top - 10_000)) as u16;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if !taken.contains(&port) && TcpListener::bind(address).is_ok() {
-            taken.insert(port);
-            return address;
+        let port = FIRST + 2 * (random() % pairs) as u16;
+        let name = Name::from_abstract_name(format!("leasehold-tests-port-{port}")).expect("a short name");
+        let Ok(ours) = UnixListener::bind_addr(&name) else { continue };
+        if is_unused(port) && is_unused(port + 1) {
+            TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(ours);
+            return SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         }
     }
-    panic!("no free port between 10000 and {top} in a thousand tries");
+    panic!("no free port between {FIRST} and {top} in a thousand tries");
+}
+
+const FIRST: u16 = 10_000;
+
+/// Asked by connecting. A socket bound for a look would live on for a moment in any child that another
+/// thread is just forking, and the port would be in use for whoever was given it.
+fn is_unused(port: u16) -> bool {
+    let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+    connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 fn ephemeral_start() -> u16 {

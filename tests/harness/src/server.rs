@@ -15,7 +15,7 @@ use crate::ports;
 pub struct HttpServer {
     address: SocketAddr,
     shared: Arc<Shared>,
-    accepting: Mutex<Option<JoinHandle<()>>>,
+    accepting: Mutex<Option<(JoinHandle<()>, TcpListener)>>,
 }
 
 /// What happens to a request.
@@ -36,7 +36,6 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    closing: bool,
     next: u64,
     open: HashMap<u64, TcpStream>,
 }
@@ -82,10 +81,10 @@ impl HttpServer {
 
     /// Stops listening, so that connections are refused, and ends those that are open.
     pub fn refuse(&self) {
-        let Some(accepting) = self.accepting().take() else { return };
-        self.shared.state().closing = true;
-        // Wakes the thread that waits in `accept`.
-        let _ = TcpStream::connect(self.address);
+        let Some((accepting, listener)) = self.accepting().take() else { return };
+        // It ends the listening itself, not only our hold on it: a child that another thread is just forking
+        // holds it too. It also wakes the thread that waits for a connection.
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).expect("a listening socket");
         accepting.join().expect("accepting does not panic");
         self.cut();
     }
@@ -99,14 +98,11 @@ impl HttpServer {
         }
         let listener = TcpListener::bind(self.address)
             .unwrap_or_else(|error| panic!("listening at {}: {error}", self.address));
-        self.shared.state().closing = false;
+        let held = listener.try_clone().expect("an open socket");
         let shared = self.shared.clone();
-        *accepting = Some(std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+        let thread = std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
                 let mut state = shared.state();
-                if state.closing {
-                    return;
-                }
                 let id = state.next;
                 state.next += 1;
                 state.open.insert(id, stream.try_clone().expect("an open socket"));
@@ -118,10 +114,11 @@ impl HttpServer {
                     shared.state().open.remove(&id);
                 });
             }
-        }));
+        });
+        *accepting = Some((thread, held));
     }
 
-    fn accepting(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+    fn accepting(&self) -> MutexGuard<'_, Option<(JoinHandle<()>, TcpListener)>> {
         self.accepting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
