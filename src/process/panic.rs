@@ -7,6 +7,7 @@ const FAULT: i32 = 70;
 /// From now on a panic ends the process with 70 and says where it was. It does not say with what:
 /// a text made while running may hold a value. Only what stands in the source itself is shown.
 /// `last_words` gets the line too (the termination message); it must not panic.
+#[allow(clippy::disallowed_methods, reason = "after a fault nothing can be trusted to end by itself")]
 pub fn hook_panics(last_words: impl Fn(&str) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {
         let line = describe(info);
