@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
@@ -81,7 +82,7 @@ impl Process {
     /// By the number in a file, as daemons leave it.
     pub fn by_pid_file(path: &Path) -> Result<Self, FindError> {
         let wrong = |why: String| FindError::PidFile { path: path.to_owned(), why };
-        let text = fs::read(path).map_err(|error| wrong(format!("it cannot be read ({error})")))?;
+        let text = read_start(path).map_err(|error| wrong(format!("it cannot be read ({error})")))?;
         let pid = std::str::from_utf8(&text)
             .ok()
             .and_then(|text| text.split_whitespace().next()?.parse().ok())
@@ -128,6 +129,16 @@ impl Process {
     pub(super) fn into_descriptor(self) -> OwnedFd {
         self.fd
     }
+}
+
+/// The first bytes of a file, without waiting for anybody to write it (a pipe).
+fn read_start(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut text = Vec::new();
+    file.take(64).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// What `/proc` says of a process.

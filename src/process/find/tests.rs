@@ -161,6 +161,12 @@ fn a_pid_file_is_followed_and_a_wrong_one_says_what_is_wrong() {
     // Above what the kernel ever gives.
     assert_eq!(wrong("4194305"), "pid file FILE: it names 4194305, and there is no such process");
     std::fs::remove_file(&path).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+    assert!(
+        Process::by_pid_file(&path).unwrap_err().to_string().contains("it holds no pid"),
+        "and it returns"
+    );
+    std::fs::remove_file(&path).unwrap();
     assert!(Process::by_pid_file(&path).unwrap_err().to_string().contains("cannot be read"));
 }
 
