@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, locked};
 use crate::config::model::{Acknowledge, Action};
-use crate::events::Event;
+use crate::events::{Event, Events};
 use crate::slot::Awaits;
 use crate::status::Board;
 
@@ -33,9 +33,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The waits before an action is tried again, before jitter; after the last the action has failed.
 const WAITS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-
-/// Where facts are told.
-pub type Emit = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
 /// A generation that was put in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +72,7 @@ struct Shared {
     acknowledged: watch::Sender<Option<u64>>,
     clock: Clock,
     board: Board,
-    emit: Emit,
+    events: Events,
 }
 
 struct State {
@@ -106,7 +103,7 @@ impl Announcements {
         acknowledge: Acknowledge,
         clock: Clock,
         board: Board,
-        emit: Emit,
+        events: Events,
     ) -> (Self, Announcer) {
         let owed = vec![Owed::default(); actions.len()];
         let shared = Arc::new(Shared {
@@ -116,7 +113,7 @@ impl Announcements {
             acknowledged: watch::Sender::new(None),
             clock,
             board,
-            emit,
+            events,
         });
         (Self(Arc::clone(&shared)), Announcer(shared))
     }
@@ -179,7 +176,7 @@ impl Announcements {
             return Err(Refused::NotAnnounced { generation, latest });
         }
         if self.0.advance(generation) == News::Yes {
-            (self.0.emit)(&Event::Acknowledged { generation });
+            self.0.events.emit(&Event::Acknowledged { generation });
         }
         Ok(self.0.acknowledged.borrow().unwrap_or(generation))
     }
@@ -249,7 +246,7 @@ impl Shared {
             Ok(done) => (done.to_string(), None),
             Err(error) => (error.clone(), Some(error.as_str())),
         };
-        (self.emit)(&Event::ActionDone { action: &label, generation, error });
+        self.events.emit(&Event::ActionDone { action: &label, generation, error });
         self.board.write(|board| {
             // The answer belongs to the generation that it announced; a newer one gets its own.
             if let Some(state) = board.generation.as_mut().filter(|state| state.number == generation) {

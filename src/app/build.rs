@@ -63,10 +63,7 @@ pub(super) async fn house(app: App, mut signals: Signals) -> Result<House, Failu
         config.lifecycle.acknowledge,
         clock.clone(),
         board.clone(),
-        Arc::new({
-            let events = events.clone();
-            move |event: &Event<'_>| events.emit(event)
-        }),
+        events.clone(),
     );
     serving.spawn(announcer.run(cancel.clone()));
 

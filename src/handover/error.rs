@@ -39,6 +39,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it may pass: the other process may end.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+
     pub(super) fn io(tried: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { tried: tried.into(), source: source.into() }
     }

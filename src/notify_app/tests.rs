@@ -62,31 +62,20 @@ fn announcement(generation: u64, changed: &[&str]) -> Announcement {
 struct Scene {
     announcements: Announcements,
     board: Board,
-    told: Arc<Mutex<Vec<String>>>,
+    events: Events,
     ending: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Scene {
     fn new(actions: Vec<Action>, acknowledge: Acknowledge, clock: Clock) -> Self {
-        let (board, told) = (Board::default(), Arc::<Mutex<Vec<String>>>::default());
-        let emit: Emit = {
-            let told = Arc::clone(&told);
-            Arc::new(move |event: &Event<'_>| {
-                let text = match event {
-                    Event::ActionDone { generation, error, .. } => {
-                        format!("action {generation} {}", if error.is_none() { "done" } else { "failed" })
-                    }
-                    Event::Acknowledged { generation } => format!("acknowledged {generation}"),
-                    other => panic!("not told by an announcer: {other:?}"),
-                };
-                locked(&told).push(text);
-            })
-        };
-        let (announcements, announcer) = Announcements::new(actions, acknowledge, clock, board.clone(), emit);
+        let board = Board::default();
+        let events = Events::recording(board.clone(), clock.clone());
+        let (announcements, announcer) =
+            Announcements::new(actions, acknowledge, clock, board.clone(), events.clone());
         let ending = CancellationToken::new();
         let task = tokio::spawn(announcer.run(ending.clone()));
-        Self { announcements, board, told, ending, task }
+        Self { announcements, board, events, ending, task }
     }
 
     /// As the publisher does.
@@ -102,8 +91,10 @@ impl Scene {
         self.announcements.publish(&announcement(generation, changed))
     }
 
+    /// The facts, without the texts of errors.
     fn told(&self) -> Vec<String> {
-        locked(&self.told).clone()
+        let short = |line: String| line.split(": ").take(2).collect::<Vec<_>>().join(": ");
+        self.events.recorded().into_iter().map(short).collect()
     }
 
     fn answers(&self) -> Vec<String> {
@@ -128,7 +119,7 @@ async fn a_changed_file_signals_the_application_and_the_first_generation_does_no
     scene.announcements.in_place(1, None);
     assert_eq!(scene.publish(2, &["db.env"]), Awaits::Nothing, "a signal's delivery is no acknowledgement");
     eventually("the signal", || application.hups() == 1).await;
-    eventually("the report", || scene.told() == ["action 2 done"]).await;
+    eventually("the report", || scene.told() == ["info action_done: announced generation 2"]).await;
     assert_eq!(scene.answers(), [format!("ok (process {})", application.child.id())]);
     assert_eq!(*scene.announcements.acknowledged().borrow(), None);
     scene.ending.cancel();
@@ -158,12 +149,12 @@ async fn a_failed_action_is_tried_again_blocks_no_other_and_is_owed_to_the_next_
     scene.publish(2, &["a"]);
     let start = clock.now();
     clock.sleep(Duration::from_millis(1)).await;
-    assert_eq!(scene.told(), ["action 2 done"], "the other did not wait");
+    assert_eq!(scene.told(), ["info action_done: announced generation 2"], "the other did not wait");
     while scene.told().len() < 2 {
         clock.sleep(Duration::from_millis(10)).await;
     }
     let took = clock.now().since(start);
-    assert_eq!(scene.told()[1], "action 2 failed");
+    assert_eq!(scene.told()[1], "warn action_failed: could not announce generation 2");
     let waits: Duration = WAITS.iter().sum();
     assert!(took >= waits / 2 && took <= waits * 3 / 2 + Duration::from_millis(100), "{took:?}");
     let failed = scene.answers().into_iter().filter(|answer| answer.contains("cannot be read")).count();
@@ -171,7 +162,7 @@ async fn a_failed_action_is_tried_again_blocks_no_other_and_is_owed_to_the_next_
     // Only `b` changes; what the first action failed to announce is still owed.
     scene.publish(3, &["b"]);
     clock.sleep(Duration::from_secs(60)).await;
-    assert_eq!(scene.told()[2..], ["action 3 failed"]);
+    assert_eq!(scene.told()[2..], ["warn action_failed: could not announce generation 3"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +175,7 @@ async fn an_action_that_comes_late_announces_only_the_latest_generation() {
         clock.sleep(Duration::from_millis(100)).await;
     }
     clock.sleep(Duration::from_secs(60)).await;
-    assert_eq!(scene.told(), ["action 5 failed"]);
+    assert_eq!(scene.told(), ["warn action_failed: could not announce generation 5"]);
 }
 
 #[tokio::test]
@@ -205,7 +196,7 @@ async fn what_is_acknowledged_covers_all_before_it_and_never_what_is_not_announc
     assert_eq!(scene.announcements.acknowledge(Some(2), None), Ok(3), "late news");
     assert!(!acknowledged.has_changed().unwrap());
     assert_eq!(scene.board.snapshot().acknowledged, Some(3));
-    assert_eq!(scene.told(), ["acknowledged 3"]);
+    assert_eq!(scene.told(), ["info acknowledged: the application acknowledged generation 3"]);
 }
 
 #[tokio::test]
@@ -228,7 +219,11 @@ async fn what_an_earlier_process_announced_is_taken_over() {
     assert_eq!(scene.announcements.latest(), Some(7));
     assert_eq!(*scene.announcements.acknowledged().borrow(), Some(6));
     assert_eq!(scene.announcements.acknowledge(None, None), Ok(7));
-    assert_eq!(scene.told(), ["acknowledged 7"], "what was known is told no second time");
+    assert_eq!(
+        scene.told(),
+        ["info acknowledged: the application acknowledged generation 7"],
+        "what was known is told no second time"
+    );
     scene.ending.cancel();
     scene.task.await.unwrap();
     assert_eq!(application.hups(), 0);

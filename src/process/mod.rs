@@ -1,6 +1,6 @@
 //! What has to do with being a process, and the only place where `unsafe` is allowed.
 //!
-//! Being hard to look into ([`harden`], [`scrub_environment`], [`ALLOCATOR`], [`hook_panics`]),
+//! Being hard to look into ([`harden()`], [`scrub_environment`], [`ALLOCATOR`], [`hook_panics`]),
 //! the runtime, and other processes: finding, signalling and outliving one in a shared PID
 //! namespace. It starts no process yet and handles no signal of ours (tokio does).
 

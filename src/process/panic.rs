@@ -1,4 +1,3 @@
-use std::io::Write as _;
 use std::panic::PanicHookInfo;
 
 /// The exit code of a fault of our own.
@@ -7,11 +6,13 @@ const FAULT: i32 = 70;
 /// From now on a panic ends the process with 70 and says where it was. It does not say with what:
 /// a text made while running may hold a value. Only what stands in the source itself is shown.
 /// `last_words` gets the line too (the termination message); it must not panic.
+#[allow(clippy::disallowed_methods, reason = "after a fault nothing can be trusted to end by itself")]
 pub fn hook_panics(last_words: impl Fn(&str) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {
         let line = describe(info);
-        // Nothing can be done where nobody listens.
-        let _ = writeln!(std::io::stderr().lock(), "leasehold: {line}");
+        // Past the lock of standard error, which the panic may have come under. Nothing can be done
+        // where nobody listens.
+        let _ = rustix::io::write(std::io::stderr(), format!("leasehold: {line}\n").as_bytes());
         last_words(&line);
         std::process::exit(FAULT);
     }));
@@ -45,7 +46,7 @@ mod tests {
     #[ignore = "the child of the test above it"]
     fn child_that_panics() {
         hook_panics(|line| {
-            let _ = writeln!(std::io::stderr(), "last words: {line}");
+            eprintln!("last words: {line}");
         });
         panic!("{}", std::env::var("VALUE").unwrap());
     }
