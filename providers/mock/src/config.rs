@@ -22,7 +22,8 @@ pub struct Raw {
     /// Default 1.
     pub seed: Option<u64>,
     /// A YAML or JSON file: secret name or path → its fields. It takes effect when it is saved. A
-    /// plain value stands for the one field `value`; `null` is a secret that does not exist.
+    /// plain value stands for the one field `value`; `null` is a secret that does not exist. Leased
+    /// secrets take it on with their next mint.
     /// Secrets that it does not name are made up.
     pub values: Option<PathBuf>,
     /// How long a lease or certificate lives, and how often a static role rotates. Default `1m`.
