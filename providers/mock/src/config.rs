@@ -22,12 +22,13 @@ pub struct Raw {
     /// Default 1.
     pub seed: Option<u64>,
     /// A YAML or JSON file: secret name or path → its fields. It takes effect when it is saved. A
-    /// plain value stands for the one field `value`; `null` is a secret that does not exist.
+    /// plain value stands for the one field `value`; `null` is a secret that does not exist. Leased
+    /// secrets take it on with their next mint.
     /// Secrets that it does not name are made up.
     pub values: Option<PathBuf>,
     /// How long a lease or certificate lives, and how often a static role rotates. Default `1m`.
     pub ttl: Option<String>,
-    /// How long renewals can stretch a lease. Default `5m`.
+    /// How long renewals can stretch a lease. Default `5m`, or `ttl` where that is longer.
     pub max_ttl: Option<String>,
     /// Whether leases can be renewed. Default true.
     pub renewable: Option<bool>,
@@ -313,6 +314,12 @@ pub(crate) fn length(
     }
 }
 
+fn not_zero(key: String, length: Option<Duration>, problems: &mut Vec<Problem>) {
+    if length.is_some_and(|length| length.is_zero()) {
+        problems.push(Problem::new(key, "must be longer than 0s"));
+    }
+}
+
 fn life(prefix: &str, raw: RawSecret, standard: &Secret, problems: &mut Vec<Problem>) -> Secret {
     let max_written = raw.max_ttl.is_some();
     let before = problems.len();
@@ -322,9 +329,8 @@ fn life(prefix: &str, raw: RawSecret, standard: &Secret, problems: &mut Vec<Prob
     let ttl_or = ttl.unwrap_or_else(|| max_ttl.map_or(standard.ttl, |max| standard.ttl.min(max)));
     // A TTL above the standard max TTL takes the max TTL along: one key is enough.
     let max_or = max_ttl.unwrap_or_else(|| standard.max_ttl.max(ttl_or));
-    if ttl_or.is_zero() {
-        problems.push(Problem::new(format!("{prefix}ttl"), "must be longer than 0s"));
-    }
+    not_zero(format!("{prefix}ttl"), ttl, problems);
+    not_zero(format!("{prefix}max_ttl"), max_ttl, problems);
     if understood && max_written && max_or < ttl_or {
         problems.push(Problem::new(format!("{prefix}max_ttl"), "must not be shorter than ttl"));
     }
@@ -361,6 +367,8 @@ fn session(raw: RawSession, standard: Session, problems: &mut Vec<Problem>) -> S
     let max_written = raw.max_ttl.is_some();
     let ttl = length("session.ttl".to_owned(), raw.ttl, None, problems);
     let max_ttl = length("session.max_ttl".to_owned(), raw.max_ttl, None, problems);
+    not_zero("session.ttl".to_owned(), ttl, problems);
+    not_zero("session.max_ttl".to_owned(), max_ttl, problems);
     let understood = problems.len() == before;
     let ttl = ttl.or_else(|| standard.ttl.map(|ttl| max_ttl.map_or(ttl, |max| ttl.min(max))));
     let max_ttl = match kind {
@@ -368,9 +376,6 @@ fn session(raw: RawSession, standard: Session, problems: &mut Vec<Problem>) -> S
         SessionKind::Periodic => max_ttl,
         _ => max_ttl.or_else(|| standard.max_ttl.max(ttl)),
     };
-    if ttl.is_some_and(|ttl| ttl.is_zero()) {
-        problems.push(Problem::new("session.ttl", "must be longer than 0s"));
-    }
     if understood && max_written && max_ttl < ttl {
         problems.push(Problem::new("session.max_ttl", "must not be shorter than session.ttl"));
     }

@@ -22,6 +22,9 @@ mod store;
 mod time;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use leasehold_core::{Error, Observer, Provider};
