@@ -7,5 +7,4 @@ mod leases;
 mod login;
 mod secrets;
 mod sessions;
-mod stand_in;
 mod tls;
