@@ -125,7 +125,7 @@ impl Api {
 impl Answer {
     /// The envelope.
     pub(crate) fn reply(&self, site: &Site<'_>) -> Result<Reply, Error> {
-        serde_json::from_slice(&self.body).map_err(|_| site.malformed("no JSON of the API"))
+        self.envelope().ok_or_else(|| site.malformed("no JSON of the API"))
     }
 
     /// The envelope's `data`, read as what it ought to be.
@@ -136,7 +136,13 @@ impl Answer {
 
     /// The envelope's `data`, also of an answer that is an error.
     pub(crate) fn any_data(&self) -> Option<Map<String, Value>> {
-        serde_json::from_slice::<Reply>(&self.body).ok()?.data
+        self.envelope()?.data
+    }
+
+    /// An object: serde would take a list for one as well, by position.
+    fn envelope(&self) -> Option<Reply> {
+        let begin = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        (begin == Some(&b'{')).then(|| serde_json::from_slice(&self.body).ok()).flatten()
     }
 
     /// Vault 1.13.0 answers 500 to a wrong secret id or password, where every other version answers
