@@ -104,7 +104,8 @@ impl Api {
         let result = match outcome {
             Ok(result) => {
                 let (parts, body) = result.response.into_parts();
-                Ok(Answer { status: parts.status, headers: parts.headers, body })
+                let answer = Answer { status: parts.status, headers: parts.headers, body };
+                if answer.is_foreign() { Err(site.not_the_store(answer.status)) } else { Ok(answer) }
             }
             Err(ClientError::RequestError { source, .. }) => {
                 let trouble = source.downcast_ref::<Trouble>().unwrap_or(&Trouble::Broken);
@@ -139,10 +140,22 @@ impl Answer {
         self.envelope()?.data
     }
 
-    /// An object: serde would take a list for one as well, by position.
     fn envelope(&self) -> Option<Reply> {
-        let begin = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
-        (begin == Some(&b'{')).then(|| serde_json::from_slice(&self.body).ok()).flatten()
+        self.is_object().then(|| serde_json::from_slice(&self.body).ok()).flatten()
+    }
+
+    /// Begins like an object. (Serde alone would take a list for one as well, by position.)
+    fn is_object(&self) -> bool {
+        self.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    }
+
+    /// A verdict that the store would have written as JSON. Throttling, time-outs and a proxy's
+    /// wish for a password mean the same whoever says it.
+    fn is_foreign(&self) -> bool {
+        let status = self.status.as_u16();
+        (400..=499).contains(&status)
+            && !matches!(status, 407 | 408 | 429)
+            && !(self.is_object() && serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_ok())
     }
 
     /// Vault 1.13.0 answers 500 to a wrong secret id or password, where every other version answers

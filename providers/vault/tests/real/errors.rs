@@ -280,3 +280,58 @@ async fn a_connection_is_kept_for_the_next_request_and_a_stale_one_costs_nothing
     }
     provider.lookup(&session, Target::Session).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_an_ingress_or_a_firewall_says_is_no_verdict_of_the_store() {
+    let vault = vault();
+    let creds = vault.database_mount("ingress").role("web", "1m", "5m");
+    let policy = vault.policy("ingress").read(&creds).create();
+    let auth = vault.token(json!({ "policies": [policy], "ttl": "5m" }));
+    let proxy = Proxy::to(vault.address());
+    let raw = json!({ "address": proxy.url(), "auth": { "method": "token" } });
+    let token = auth["client_token"].as_str().unwrap();
+    let provider = observed(raw, &[("VAULT_TOKEN", token)], Arc::new(Counted::default()));
+    let session = session(&*provider).await;
+    let reference = at(&creds);
+    let lease = fetch(&*provider, &session, &reference).await.unwrap().lease.unwrap();
+    let target = of(&lease, &reference);
+    for status in [400, 403, 404, 405] {
+        let mut page = Response::status(status);
+        page.body = b"<html>default backend</html>".to_vec();
+        let _rule = proxy.answer("/v1/", page);
+        for error in [
+            provider.login(None).await.unwrap_err(),
+            provider.lookup(&session, target).await.unwrap_err(),
+            provider.lookup(&session, Target::Session).await.unwrap_err(),
+            provider.renew(&session, target, Duration::from_secs(9)).await.unwrap_err(),
+            provider.revoke(&session, target).await.unwrap_err(),
+            provider.revoke(&session, Target::Session).await.unwrap_err(),
+            fetch(&*provider, &session, &reference).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind, Kind::Malformed, "{status}: {error}");
+            assert!(error.detail.contains("not the store"), "{status}: {error}");
+        }
+    }
+    provider.renew(&session, target, Duration::from_secs(60)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_strange_refusal_never_costs_a_lease() {
+    for status in [402, 405, 410, 418, 451] {
+        let store = store(move |request| match request.path.as_str() {
+            path if path.starts_with("/v1/sys/leases/") => Reply::Whole(Response::status(status)),
+            _ => Reply::Whole(Response::json(200, r#"{"lease_id":"l","lease_duration":9,"data":{}}"#)),
+        });
+        let provider = provider(at_address(&store.url()));
+        let session = session(&*provider).await;
+        let reference = at("db/creds/web");
+        let lease = fetch(&*provider, &session, &reference).await.unwrap().lease.unwrap();
+        for error in [
+            provider.lookup(&session, of(&lease, &reference)).await.unwrap_err(),
+            provider.renew(&session, of(&lease, &reference), Duration::from_secs(9)).await.unwrap_err(),
+            provider.revoke(&session, of(&lease, &reference)).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind, Kind::Unavailable, "{status}: {error}");
+        }
+    }
+}
