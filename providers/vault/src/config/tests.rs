@@ -188,3 +188,12 @@ fn the_schema_offers_the_methods_there_are_each_with_its_own_keys() {
     }
     assert_eq!(auth[2]["required"], json!(["method", "role"]));
 }
+
+#[test]
+fn a_wrapped_secret_id_says_that_a_log_in_uses_it_up() {
+    let with = |wrapped: bool| {
+        let auth = json!({ "method": "approle", "role_id": "a", "secret_id": "b", "wrapped": wrapped });
+        parse(json!({ "address": "https://vault", "auth": auth })).unwrap().unwraps()
+    };
+    assert!(with(true) && !with(false));
+}

@@ -335,3 +335,26 @@ async fn a_strange_refusal_never_costs_a_lease() {
         }
     }
 }
+
+// Time is paused here: with nothing else to do it moves on to the limit at once.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_accepts_and_never_answers_is_unavailable_after_a_minute() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let auth = json!({ "method": "userpass", "username": "a", "password": "b" });
+    let started = tokio::time::Instant::now();
+    let plain = provider(json!({ "address": format!("http://{address}"), "auth": auth }));
+    let error = plain.login(None).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable, "{error}");
+    assert!(error.detail.contains("no answer within 60 s"), "{error}");
+    assert_eq!(started.elapsed().as_secs(), 60);
+
+    let started = tokio::time::Instant::now();
+    let authority = leasehold_harness::Authority::new("mute");
+    let tls = json!({ "ca_file": authority.ca_file() });
+    let mute = provider(json!({ "address": format!("https://{address}"), "auth": auth, "tls": tls }));
+    let error = mute.login(None).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable, "{error}");
+    assert!(error.detail.contains("no connection within 5 s"), "{error}");
+    assert_eq!(started.elapsed().as_secs(), 5);
+}
