@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use leasehold_core::{Error, Kind, Target};
+use leasehold_core::{Error, Kind, Provider, Session, Target};
 use leasehold_harness::http::header;
 use leasehold_harness::pki::{Authority, Certificate};
 use leasehold_harness::tmpfs::tmpfs;
 use leasehold_harness::vault::{Tls, Vault, VaultConfig};
-use leasehold_harness::{ForwardProxy, Signal, vault};
+use leasehold_harness::{ForwardProxy, vault};
 use serde_json::{Value, json};
 
 use crate::given::{SOON, observed, provider, session};
@@ -94,17 +94,31 @@ async fn tls_files_are_read_again_when_they_change_and_a_broken_one_changes_noth
     let provider = provider(raw(&vault, &folder, json!({ "ca_file": ca })));
     let session = session(&*provider).await;
 
+    // Each restart ends the connections, so that what the files say now is what counts.
+    let restart = || {
+        vault.kill9();
+        vault.start();
+        vault.unseal();
+    };
     std::fs::write(&ca, "-----BEGIN CERTIFICATE-----\nhalf").unwrap();
-    provider.lookup(&session, Target::Session).await.unwrap();
+    restart();
+    answers(&*provider, &session).await;
 
     // The server moves to the new authority, and then so do we.
     let moved = new.issue("vault.test");
     std::fs::copy(moved.certificate, &certificate).unwrap();
     std::fs::copy(moved.key, &key).unwrap();
-    vault.signal(Signal::HUP);
+    restart();
+    let error = provider.lookup(&session, Target::Session).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable, "{error}");
     std::fs::copy(new.ca_file(), &ca).unwrap();
+    answers(&*provider, &session).await;
+}
+
+/// The first request may meet a connection that ended meanwhile.
+async fn answers(provider: &dyn Provider, session: &Session) {
     let deadline = tokio::time::Instant::now() + SOON;
-    while let Err(error) = provider.lookup(&session, Target::Session).await {
+    while let Err(error) = provider.lookup(session, Target::Session).await {
         assert!(tokio::time::Instant::now() < deadline, "{error}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
