@@ -95,6 +95,14 @@ pub trait Provider: Send + Sync {
     /// before it. A store without log-in answers [`Session::ambient`].
     async fn login(&self, kept: Option<&SecretBytes>) -> Result<Login, Error>;
 
+    /// Asks the store what [`Provider::describe`] has to know of these secrets, where that can be
+    /// asked without reading or minting anything: before it, `describe` may be in doubt. An error
+    /// leaves the doubt, and nothing else.
+    async fn learn(&self, session: &Session, references: &[&SecretRef]) -> Result<(), Error> {
+        let _ = (session, references);
+        Ok(())
+    }
+
     /// Fetches secrets, at most `describe().batch` of one kind. The outer error is about all of
     /// them; else there is one result each, in the order asked.
     async fn fetch(

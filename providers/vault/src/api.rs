@@ -16,6 +16,7 @@ use crate::client::Http;
 use crate::connect::Trouble;
 use crate::endpoints::Reply;
 use crate::error::{Site, kind_of};
+use crate::limit::now;
 use crate::proxy::Proxy;
 use crate::tls::TlsFiles;
 
@@ -45,6 +46,12 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     body: Vec<u8>,
+}
+
+/// The body of an error.
+#[derive(serde::Deserialize)]
+struct Errors {
+    errors: Vec<String>,
 }
 
 impl Api {
@@ -97,7 +104,8 @@ impl Api {
         let result = match outcome {
             Ok(result) => {
                 let (parts, body) = result.response.into_parts();
-                Ok(Answer { status: parts.status, headers: parts.headers, body })
+                let answer = Answer { status: parts.status, headers: parts.headers, body };
+                if answer.is_foreign() { Err(site.not_the_store(answer.status)) } else { Ok(answer) }
             }
             Err(ClientError::RequestError { source, .. }) => {
                 let trouble = source.downcast_ref::<Trouble>().unwrap_or(&Trouble::Broken);
@@ -118,7 +126,7 @@ impl Api {
 impl Answer {
     /// The envelope.
     pub(crate) fn reply(&self, site: &Site<'_>) -> Result<Reply, Error> {
-        serde_json::from_slice(&self.body).map_err(|_| site.malformed("no JSON of the API"))
+        self.envelope().ok_or_else(|| site.malformed("no JSON of the API"))
     }
 
     /// The envelope's `data`, read as what it ought to be.
@@ -129,7 +137,36 @@ impl Answer {
 
     /// The envelope's `data`, also of an answer that is an error.
     pub(crate) fn any_data(&self) -> Option<Map<String, Value>> {
-        serde_json::from_slice::<Reply>(&self.body).ok()?.data
+        self.envelope()?.data
+    }
+
+    fn envelope(&self) -> Option<Reply> {
+        self.is_object().then(|| serde_json::from_slice(&self.body).ok()).flatten()
+    }
+
+    /// Begins like an object. (Serde alone would take a list for one as well, by position.)
+    fn is_object(&self) -> bool {
+        self.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    }
+
+    /// A verdict that the store would have written as JSON. Throttling, time-outs and a proxy's
+    /// wish for a password mean the same whoever says it.
+    fn is_foreign(&self) -> bool {
+        let status = self.status.as_u16();
+        (400..=499).contains(&status)
+            && !matches!(status, 407 | 408 | 429)
+            && !(self.is_object() && serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_ok())
+    }
+
+    /// Vault 1.13.0 answers 500 to a wrong secret id or password, where every other version answers
+    /// 400. Taken for an outage it would be tried again, until the store locks us out. Its wording
+    /// is looked at here alone, and only to tell these two apart.
+    pub(crate) fn is_refused_by_a_500(&self) -> bool {
+        self.status.as_u16() == 500
+            && serde_json::from_slice::<Errors>(&self.body).is_ok_and(|said| match said.errors.as_slice() {
+                [only] => only.starts_with("invalid "),
+                _ => false,
+            })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -145,12 +182,4 @@ impl Answer {
 /// Reads an object as what it ought to be. Serde's error may quote what it read, so it is dropped.
 pub(crate) fn read<T: DeserializeOwned>(data: Map<String, Value>, site: &Site<'_>) -> Result<T, Error> {
     serde_json::from_value(Value::Object(data)).map_err(|_| site.malformed("a field is missing or strange"))
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "how long a request took on the wire is told to the observer, and decides nothing"
-)]
-fn now() -> std::time::Instant {
-    std::time::Instant::now()
 }

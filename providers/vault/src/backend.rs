@@ -93,6 +93,18 @@ impl Provider for Vault {
         Ok(login)
     }
 
+    /// One question a mount that is not known yet. It costs no use of a token that has few.
+    async fn learn(&self, session: &Session, references: &[&SecretRef]) -> Result<(), Error> {
+        for reference in references {
+            let on = named(reference);
+            let ask = self.of_secret(Operation::Check, session, reference.namespace.as_deref(), &on);
+            if fetch::sound(&reference.path, &self.api.site(&ask)).is_ok() {
+                self.mounts.find(&self.api, &ask, &reference.path).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn fetch(
         &self,
         session: &Session,

@@ -18,6 +18,7 @@ use rustify::errors::ClientError;
 
 use crate::address::Address;
 use crate::connect::{Connector, Trouble, classify};
+use crate::limit::within;
 use crate::proxy::Proxy;
 use crate::tls::{self, Fingerprint, TlsFiles};
 
@@ -167,10 +168,10 @@ impl rustify::client::Client for Http {
             parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let exchange = self.follow(parts.method.clone(), uri, parts.headers, Bytes::from(body));
-        match tokio::time::timeout(REQUEST_LIMIT, exchange).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(trouble)) => Err(failed(trouble, &parts.method)),
-            Err(_) => Err(failed(Trouble::TimedOut(REQUEST_LIMIT), &parts.method)),
+        match within(REQUEST_LIMIT, exchange).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(trouble)) => Err(failed(trouble, &parts.method)),
+            None => Err(failed(Trouble::TimedOut(REQUEST_LIMIT), &parts.method)),
         }
     }
 

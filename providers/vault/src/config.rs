@@ -18,6 +18,7 @@ use crate::tls::TlsFiles;
 /// A Vault or OpenBao server.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Vault")]
 pub struct Raw {
     /// Where it is: `https://vault.example:8200`. Default: VAULT_ADDR.
     pub address: Option<String>,
@@ -41,6 +42,7 @@ pub struct Raw {
 /// TLS of the connection.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "VaultTls")]
 pub struct RawTls {
     /// A PEM file of the CAs to trust instead of the system's. Default: VAULT_CACERT.
     pub ca_file: Option<PathBuf>,

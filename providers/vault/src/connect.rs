@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use crate::limit::within;
 use crate::proxy::Proxy;
 use crate::tls::TlsFiles;
 
@@ -117,10 +118,10 @@ impl Service<Uri> for Connector {
     fn call(&mut self, destination: Uri) -> Self::Future {
         let connecting = self.0.call(destination);
         Box::pin(async move {
-            match tokio::time::timeout(CONNECT_LIMIT, connecting).await {
-                Ok(Ok(stream)) => Ok(stream),
-                Ok(Err(error)) => Err(classify(error.as_ref()).unwrap_or(Trouble::Connect)),
-                Err(_) => Err(Trouble::ConnectTimedOut),
+            match within(CONNECT_LIMIT, connecting).await {
+                Some(Ok(stream)) => Ok(stream),
+                Some(Err(error)) => Err(classify(error.as_ref()).unwrap_or(Trouble::Connect)),
+                None => Err(Trouble::ConnectTimedOut),
             }
         })
     }

@@ -26,7 +26,7 @@ impl Site<'_> {
     /// No answer came.
     pub(crate) fn unanswered(&self, trouble: &Trouble, address: &str) -> Error {
         let kind = match trouble {
-            Trouble::Files(_) => Kind::Invalid,
+            Trouble::Files(_) if !self.is_about_what_we_hold() => Kind::Invalid,
             Trouble::TooLarge => Kind::Malformed,
             _ => Kind::Unavailable,
         };
@@ -65,7 +65,29 @@ impl Site<'_> {
             503 => "the store is sealed, or in maintenance (503)".to_owned(),
             other => format!("the store answered {other}"),
         };
-        self.error(kind_of(status), detail).retry_after(retry_after(headers))
+        let kind = match kind_of(status) {
+            // About what we hold, only 400 and 404 have a meaning, which the caller knows.
+            Kind::Invalid | Kind::Absent if self.is_about_what_we_hold() => Kind::Unavailable,
+            kind => kind,
+        };
+        self.error(kind, detail).retry_after(retry_after(headers))
+    }
+
+    /// Not the store's own answer: an error of its API is always JSON. What an ingress or a
+    /// firewall says (404 above all) tells nothing of tokens, leases and secrets.
+    pub(crate) fn not_the_store(&self, status: StatusCode) -> Error {
+        self.error(
+            Kind::Malformed,
+            format!(
+                "something that is not the store answered {}: check address, and what stands before the store",
+                status.as_u16()
+            ),
+        )
+    }
+
+    /// Whether a wrong verdict would cost a session or a lease that may still live.
+    fn is_about_what_we_hold(&self) -> bool {
+        matches!(self.operation, Operation::Lookup | Operation::Renew | Operation::Revoke)
     }
 }
 

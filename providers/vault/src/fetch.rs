@@ -42,6 +42,14 @@ pub(crate) async fn fetch(
         }
     };
     match &result {
+        // By nothing but kv does an answer without lease or end have a version.
+        Ok(fetched)
+            if mount.engine == Engine::Unknown
+                && fetched.version.is_some()
+                && fetched.changes_in.is_none() =>
+        {
+            mounts.learned(ask.namespace, Mount { engine: Engine::Kv2, ..mount });
+        }
         Ok(_) => mounts.served(ask.namespace, path, &mount),
         Err(error) if matches!(error.kind, Kind::Absent | Kind::Invalid) => {
             mounts.forget(ask.namespace, path)

@@ -25,6 +25,7 @@ mod error;
 mod fetch;
 mod kv;
 mod lease;
+mod limit;
 mod mounts;
 mod pki;
 mod proxy;

@@ -77,6 +77,11 @@ impl Mounts {
         }
     }
 
+    /// The answer told what the store would not say.
+    pub(crate) fn learned(&self, namespace: Option<&str>, mount: Mount) {
+        self.lock().mounts.push((namespace.map(str::to_owned), mount));
+    }
+
     /// A path whose mount the store would not name was served: do not ask for it again.
     pub(crate) fn served(&self, namespace: Option<&str>, path: &str, mount: &Mount) {
         if mount.engine == Engine::Unknown {

@@ -162,6 +162,23 @@ mod tests {
     }
 
     #[test]
+    fn damage_anywhere_is_survived() {
+        let base64: String = LONG_LIVED.lines().filter(|line| !line.starts_with("-----")).collect();
+        let der = STANDARD.decode(base64).unwrap();
+        let whole = Validity::of_der(&der);
+        let mut changed = 0;
+        for at in 0..der.len() {
+            for value in [0x00, 0x01, 0x30, 0x7f, 0x80, 0x84, 0xff] {
+                let mut damaged = der.clone();
+                damaged[at] = value;
+                changed += usize::from(Validity::of_der(&damaged) != whole);
+            }
+            assert_eq!(Validity::of_der(&der[..at]), None, "cut at {at}");
+        }
+        assert!(changed > 0, "some of it matters");
+    }
+
+    #[test]
     fn dates_become_days_across_leap_years() {
         assert_eq!(days(1970, 1, 1), 0);
         assert_eq!(days(2000, 3, 1), 11_017);

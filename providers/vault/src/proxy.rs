@@ -11,6 +11,8 @@ pub(crate) struct Proxy {
     matcher: Option<Matcher>,
     /// As Go and curl do under the environment's variables: a loopback address is never proxied.
     spare_loopback: bool,
+    /// Entries of NO_PROXY that name a port, which the matcher does not know: for that port only.
+    direct_at: Vec<(u16, Matcher)>,
 }
 
 impl Proxy {
@@ -27,7 +29,7 @@ impl Proxy {
                     ));
                 }
                 let matcher = Matcher::builder().all(url.to_owned()).build();
-                Ok(Self { matcher: Some(matcher), spare_loopback: false })
+                Ok(Self { matcher: Some(matcher), ..Self::default() })
             }
         }
     }
@@ -54,19 +56,32 @@ impl Proxy {
         if https.or(http).or(all).is_none() {
             return Ok(Self::default());
         }
+        let no = either("NO_PROXY", "no_proxy").unwrap_or_default();
         let matcher = Matcher::builder()
             .https(https.unwrap_or_default().to_owned())
             .http(http.unwrap_or_default().to_owned())
             .all(all.unwrap_or_default().to_owned())
-            .no(either("NO_PROXY", "no_proxy").unwrap_or_default().to_owned())
+            .no(no.to_owned())
             .build();
-        Ok(Self { matcher: Some(matcher), spare_loopback: true })
+        let direct_at = no.split(',').filter_map(host_at_port).collect();
+        Ok(Self { matcher: Some(matcher), spare_loopback: true, direct_at })
     }
 
     /// The proxy for this destination, if it goes through one.
     pub(crate) fn intercept(&self, destination: &http::Uri) -> Option<Intercept> {
         let matcher = self.matcher.as_ref()?;
         if self.spare_loopback && destination.host().is_some_and(is_loopback) {
+            return None;
+        }
+        let port = destination.port_u16().or(match destination.scheme_str() {
+            Some("https") => Some(443),
+            _ => Some(80),
+        });
+        let direct = |(at, hosts): &(u16, Matcher)| {
+            // Such a matcher sends everything through but the host that it was made of.
+            Some(*at) == port && hosts.intercept(destination).is_none()
+        };
+        if self.direct_at.iter().any(direct) {
             return None;
         }
         matcher.intercept(destination)
@@ -86,6 +101,17 @@ fn usable(url: &str) -> bool {
         uri.authority().is_some_and(|authority| !authority.host().is_empty())
             && uri.scheme_str().is_none_or(|scheme| scheme == "http")
     })
+}
+
+/// `host:port` or `[address]:port` of NO_PROXY.
+fn host_at_port(entry: &str) -> Option<(u16, Matcher)> {
+    let (host, port) = entry.trim().rsplit_once(':')?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    if bare.is_empty() || (bare == host && host.contains(':')) {
+        return None;
+    }
+    let hosts = Matcher::builder().all("http://any".to_owned()).no(bare.to_owned()).build();
+    Some((port.parse().ok()?, hosts))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -113,15 +139,19 @@ mod tests {
             None,
             &environment(&[
                 ("HTTPS_PROXY", "http://proxy:3128"),
-                ("NO_PROXY", "10.0.0.0/8,.svc,vault.local"),
+                ("NO_PROXY", "10.0.0.0/8, .svc,vault.local,one.example:8200,[fd00::1]:443,fd00::2"),
             ]),
         )
         .unwrap();
         assert_eq!(goes_through(&proxy, "https://vault.example:8200").as_deref(), Some("proxy:3128"));
+        assert_eq!(goes_through(&proxy, "https://one.example:8201").as_deref(), Some("proxy:3128"));
         for direct in [
             "https://10.1.2.3:8200",
             "https://vault.team.svc:8200",
             "https://vault.local",
+            "https://one.example:8200",
+            "https://[fd00::1]",
+            "https://[fd00::2]:8200",
             "https://127.0.0.1:8200",
             "https://localhost:8200",
             "http://vault.example:8200",

@@ -97,12 +97,13 @@ impl Auth {
         let site = api.site(ask);
         let at = format!("auth/{}", self.mount);
         match answer.status.as_u16() {
-            200..=299 => {
+            // Vault 1.13 says no to a wrong ldap password with a success that holds nothing.
+            200..=299 if !answer.is_empty() => {
                 let reply = answer.reply(&site)?;
                 let auth = reply.auth.ok_or_else(|| site.malformed("no auth in it"))?;
                 session::logged_in(auth, &reply.request_id, &site).map(Login::Session)
             }
-            status @ (400 | 401 | 403) => {
+            status if matches!(status, 200..=299 | 400 | 401 | 403) || answer.is_refused_by_a_500() => {
                 let error = site.error(
                     Kind::Denied,
                     format!("the store refused the log-in at {at} ({status}): {}", self.method.remedy()),

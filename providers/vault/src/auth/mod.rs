@@ -21,6 +21,7 @@ pub(crate) use source::{Source, is_header_safe};
 /// How we prove who we are. Every `…_file` is read again at each log-in.
 #[derive(Deserialize, JsonSchema)]
 #[serde(tag = "method", rename_all = "lowercase")]
+#[schemars(rename = "VaultAuth")]
 pub enum RawAuth {
     /// A token that somebody gives us. It is never revoked, only the leases taken under it.
     Token(token::RawToken),

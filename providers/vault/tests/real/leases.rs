@@ -41,7 +41,7 @@ async fn a_database_credential_lives_by_its_lease_under_the_smallest_policy() {
     assert_eq!((term.ttl, term.renewable), (MINUTE, true));
     let lease = fetched.lease.clone().unwrap();
     assert_eq!(lease.bound, Bound::Session);
-    assert_eq!(database.leases(), [lease.id.clone()]);
+    assert_eq!(database.leases(), std::slice::from_ref(&lease.id));
 
     let left = provider.lookup(&session, of(&lease, &reference)).await.unwrap();
     assert!((50..=60).contains(&seconds(left)));
@@ -165,7 +165,7 @@ async fn a_certificate_has_the_term_of_its_own_end_and_a_handle_only_where_it_is
 
     provider.revoke(&session, of(&handle, &reference)).await.unwrap();
     let revoked: Vec<String> = pki.revoked().iter().map(|serial| serial.replace('-', ":")).collect();
-    assert_eq!(revoked, [handle.id.clone()]);
+    assert_eq!(revoked, std::slice::from_ref(&handle.id));
     let error = provider.lookup(&session, of(&handle, &reference)).await.unwrap_err();
     assert_eq!(error.kind, Kind::LeaseGone, "{error}");
     provider.revoke(&session, of(&handle, &reference)).await.unwrap();

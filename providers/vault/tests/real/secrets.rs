@@ -7,7 +7,7 @@ use leasehold_harness::vault;
 use leasehold_harness::vault::{KvMount, Policy};
 use serde_json::json;
 
-use crate::given::{Counted, at, fetch, fetch_since, names, observed, session, text, written};
+use crate::given::{Counted, at, fetch, fetch_since, names, observed, session, text, with_token, written};
 
 /// A provider under a policy of its own, counting.
 async fn under(policy: Policy<'_>) -> (Box<dyn Provider>, Session, Arc<Counted>) {
@@ -317,4 +317,25 @@ async fn without_leave_to_ask_for_the_mount_kv_is_known_by_its_answer() {
     counted.take();
     fetch(&*provider, &session, &reference).await.unwrap();
     assert_eq!(counted.take().len(), 1);
+    assert_eq!(provider.describe(&reference).effect, Effect::Reads);
+}
+
+#[tokio::test]
+async fn what_kind_a_secret_is_can_be_learned_before_it_is_fetched_and_costs_no_use() {
+    let kv = vault().kv_mount("learn", 2);
+    let database = vault().database_mount("learn");
+    let creds = database.role("web", "1m", "5m");
+    let policy = vault().policy("learn").read(&kv.data("app")).read(&creds).create();
+    let (provider, _) = with_token(vault(), json!({ "policies": [policy], "ttl": "10m", "num_uses": 4 }));
+    let session = session(&*provider).await;
+    assert_eq!(session.uses_left, Some(3));
+    let (kept, leased) = (at(&short(&kv, "app")), at(&creds));
+    let odd = at("a//b");
+    provider.learn(&session, &[&kept, &leased, &odd]).await.unwrap();
+    assert_eq!(provider.describe(&kept).effect, Effect::Reads);
+    assert_eq!(provider.describe(&leased).effect, Effect::Mints);
+    assert_eq!(provider.describe(&leased).group, database.path());
+    let used = vault().write("auth/token/lookup-accessor", json!({ "accessor": session.id }));
+    assert_eq!(used["data"]["num_uses"], 3);
+    assert!(database.leases().is_empty());
 }
