@@ -146,7 +146,7 @@ impl fmt::Display for LockError {
         match self {
             Self::Busy(holder) => write!(f, "it is in use by {holder}"),
             Self::NotOurs { uid } => {
-                write!(f, "its lock is no file of ours (it belongs to uid {uid}): remove it")
+                write!(f, "its lock is no file of ours (it belongs to uid {uid})")
             }
             Self::Io(errno) => write!(f, "its lock cannot be taken ({errno})"),
         }
