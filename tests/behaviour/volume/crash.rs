@@ -51,6 +51,45 @@ mod body {
     }
 
     #[test]
+    fn publishes_and_tidies() {
+        let Some(directory) = directory() else { return };
+        make_every_call_often();
+        let mut volume = Volume::open(&output(directory)).unwrap();
+        volume.publish(&set(AFTER), at(0)).unwrap();
+        volume.tidy(at(100), |_| false);
+    }
+
+    /// strace counts calls by thread, and libtest's main thread makes some too: after this, a count
+    /// of ours is one that the main thread never reaches.
+    fn make_every_call_often() {
+        use rustix::fs::{AtFlags, FlockOperation, RenameFlags};
+        let dev = rustix::fs::open("/dev", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let file: OwnedFd = tempfile::tempfile().unwrap().into();
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+        let now = rustix::fs::Timestamps { last_access: now, last_modification: now };
+        for _ in 0..100 {
+            drop(rustix::fs::open("/dev/null", OFlags::RDONLY, Mode::empty()).unwrap());
+            drop(rustix::fs::openat(&dev, "null", OFlags::RDONLY, Mode::empty()).unwrap());
+            rustix::fs::fchmod(&file, Mode::RWXU).unwrap();
+            rustix::fs::fchown(&file, None, None).unwrap();
+            rustix::io::write(&file, b"x").unwrap();
+            rustix::io::pwrite(&file, b"x", 0).unwrap();
+            rustix::fs::ftruncate(&file, 0).unwrap();
+            rustix::fs::flock(&file, FlockOperation::Unlock).unwrap();
+            rustix::fs::futimens(&file, &now).unwrap();
+            rustix::fs::Dir::read_from(&dev).unwrap().next().unwrap().unwrap();
+            // These change nothing.
+            rustix::fs::mkdirat(&dev, "null", Mode::empty()).unwrap_err();
+            rustix::fs::linkat(&dev, "null", &dev, "zero", AtFlags::empty()).unwrap_err();
+            rustix::fs::symlinkat("null", &dev, "zero").unwrap_err();
+            rustix::fs::renameat(&dev, "absent", &dev, "gone").unwrap_err();
+            rustix::fs::renameat_with(&dev, "absent", &dev, "gone", RenameFlags::NOREPLACE).unwrap_err();
+            rustix::fs::unlinkat(&dev, "absent", AtFlags::empty()).unwrap_err();
+            rustix::fs::readlinkat(&dev, "null", Vec::new()).unwrap_err();
+        }
+    }
+
+    #[test]
     fn publishes_once() {
         let Some(directory) = directory() else { return };
         let given = match rustix::process::geteuid().is_root() {
@@ -274,4 +313,136 @@ fn the_umask_has_no_say() {
     {
         assert_eq!(mode(live.join(name)), expected, "{name}");
     }
+}
+
+const BEFORE: [(&str, &str); 5] =
+    [("a", "1"), ("d/b", "1"), ("same", "same"), ("gone", "1"), ("kind/of", "1")];
+const AFTER: [(&str, &str); 5] = [("a", "2"), ("d/b", "2"), ("same", "same"), ("new", "2"), ("kind", "2")];
+
+/// What may change something, or come just before.
+const CALLS: &str = "open,openat,mkdirat,fchmod,fchown,write,pwrite64,ftruncate,flock,linkat,symlinkat,renameat,\
+                     renameat2,unlinkat,utimensat,getdents64,readlinkat,close";
+
+/// A run under strace with these options; how it ended.
+fn traced(options: &[&str], live: &Path) -> Exit {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq"]).args(options).arg(std::env::current_exe().unwrap());
+    command.args(arguments("publishes_and_tidies")).arg("--test-threads=1").env(DIRECTORY, live);
+    Group::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())).wait(SOON)
+}
+
+/// The calls from the first one on the directory: name, and the how-manieth of that name in its thread.
+fn kill_points(prepare: impl Fn(&Path)) -> Vec<(String, usize)> {
+    let folder = harness::tmpfs();
+    let live = folder.join("live");
+    prepare(&live);
+    let trace = folder.join("trace");
+    let options = ["-e", &format!("trace={CALLS}"), "-o", trace.to_str().unwrap()];
+    assert_eq!(traced(&options, &live), Exit::Code(0), "strace is there, and the body ends well");
+    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut ours = None;
+    let mut points = Vec::new();
+    let trace = read(trace);
+    for line in trace.lines() {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let Some((name, rest)) = call.trim_start().split_once('(') else { continue };
+        let count = seen.entry((thread, name)).or_default();
+        *count += 1;
+        if ours.is_none() && rest.contains("\"live\"") {
+            ours = Some(thread);
+        }
+        if ours == Some(thread) {
+            points.push((name.to_owned(), *count));
+        }
+    }
+    points
+}
+
+/// What a reader finds, whenever the writer died. The numbers are the generation's.
+fn check_what_is_left(live: &Path, start: &[(&str, &str)]) {
+    let Ok(target) = fs::read_link(live.join("..data")) else {
+        assert!(start.is_empty(), "the set in place is gone");
+        return;
+    };
+    let is_new = target == Path::new(if start.is_empty() { "..generation-1" } else { "..generation-2" });
+    let there = if is_new { &AFTER[..] } else { start };
+    for (name, content) in there {
+        assert_eq!(read(live.join("..data").join(name)), *content, "{name} through ..data");
+    }
+    let other = if is_new { start } else { &AFTER[..] };
+    for (name, content) in there {
+        let in_both = other.iter().any(|(other, _)| other.split('/').next() == name.split('/').next());
+        match fs::read_to_string(live.join(name)) {
+            Ok(found) => assert_eq!(found, *content, "{name} at the top"),
+            Err(error) => {
+                assert!(is_new && !in_both, "{name} at the top: {error}");
+                assert!(!live.join(name).is_symlink(), "{name} leads nowhere");
+            }
+        }
+    }
+}
+
+fn check_after_the_next_start(live: &Path, start: &[(&str, &str)]) {
+    let mut volume = Volume::open(&output(live)).unwrap();
+    let there = match volume.current() {
+        None => {
+            assert!(start.is_empty());
+            &[][..]
+        }
+        Some(current) if current.files.contains("new") => &AFTER[..],
+        Some(_) => start,
+    };
+    assert!(!half_done(live));
+    let mut expected: BTreeSet<String> =
+        there.iter().map(|(name, _)| name.split('/').next().unwrap().to_owned()).collect();
+    expected.insert("..lock".to_owned());
+    expected.extend((!there.is_empty()).then(|| "..data".to_owned()));
+    let mut found: BTreeSet<String> = names(live).into_iter().collect();
+    found.retain(|name| !name.starts_with("..generation-"));
+    assert_eq!(found, expected);
+    for (name, content) in there {
+        assert_eq!(read(live.join(name)), *content, "{name}");
+    }
+    volume.publish(&set(AFTER), at(0)).unwrap();
+    volume.tidy(at(0), |_| false);
+    volume.tidy(at(100), |_| false);
+    for (name, content) in AFTER {
+        assert_eq!(read(live.join(name)), content, "{name}");
+    }
+    assert_eq!(names(live).iter().filter(|name| name.starts_with("..generation-")).count(), 1);
+}
+
+fn kill_everywhere(start: &[(&str, &str)]) {
+    let prepare = |live: &Path| {
+        if !start.is_empty() {
+            Volume::open(&output(live)).unwrap().publish(&set(start.iter().copied()), at(0)).unwrap();
+        }
+    };
+    let points = kill_points(prepare);
+    for wanted in ["mkdirat", "fchmod", "write", "symlinkat", "renameat", "renameat2"] {
+        assert!(points.iter().any(|(name, _)| name == wanted), "{wanted} is not among {points:?}");
+    }
+    for (name, count) in points {
+        let folder = harness::tmpfs();
+        let live = folder.join("live");
+        prepare(&live);
+        let inject = format!("inject={name}:signal=KILL:when={count}");
+        let exit = traced(&["-e", &format!("trace={name}"), "-e", &inject, "-o", "/dev/null"], &live);
+        assert_eq!(exit, Exit::Signal(9), "before {name} number {count}");
+        println!("killed before {name} number {count}");
+        if live.exists() {
+            check_what_is_left(&live, start);
+        }
+        check_after_the_next_start(&live, start);
+    }
+}
+
+#[test]
+fn killed_before_any_system_call_of_a_publication_one_whole_set_is_left_and_the_next_start_clears_up() {
+    kill_everywhere(&BEFORE);
+}
+
+#[test]
+fn killed_before_any_system_call_of_the_first_publication_nothing_or_all_of_it_is_left() {
+    kill_everywhere(&[]);
 }
