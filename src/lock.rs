@@ -20,7 +20,7 @@ use crate::clock::Clock;
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
 pub struct Lock {
-    _file: OwnedFd,
+    file: OwnedFd,
 }
 
 /// Who holds a lock.
@@ -65,7 +65,14 @@ impl Lock {
         }
         // Best effort: on a full volume the lock is held all the same, only without a name.
         let _ = holder.write(&file);
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Not by closing alone: a child between its fork and its exec holds a copy of the descriptor.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -146,7 +153,7 @@ impl fmt::Display for LockError {
         match self {
             Self::Busy(holder) => write!(f, "it is in use by {holder}"),
             Self::NotOurs { uid } => {
-                write!(f, "its lock is no file of ours (it belongs to uid {uid}): remove it")
+                write!(f, "its lock is no file of ours (it belongs to uid {uid})")
             }
             Self::Io(errno) => write!(f, "its lock cannot be taken ({errno})"),
         }

@@ -1,12 +1,14 @@
 //! One generation's directory: compared, written, read back, removed.
 
 use std::collections::BTreeSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
+use rustix::path::Arg;
 use zeroize::Zeroize;
 
 use super::attributes::{self, Attributes};
@@ -94,7 +96,7 @@ impl Writer<'_> {
             }
         }
         for (name, below) in &tree.directories {
-            let old = old.and_then(|old| open_directory(old, name).ok());
+            let old = old.and_then(|old| open_directory(old, *name).ok());
             self.compare(below, old.as_ref(), &format!("{prefix}{name}/"), changed);
         }
     }
@@ -176,7 +178,7 @@ impl Writer<'_> {
         for (name, below) in &tree.directories {
             let path = format!("{prefix}{name}/");
             let made = self.make_directory(directory, name, &self.path.join(&path))?;
-            let old = old.and_then(|old| open_directory(old, name).ok());
+            let old = old.and_then(|old| open_directory(old, *name).ok());
             self.fill(below, &made, old.as_ref(), &path, changed)?;
             self.sync(&made, &self.path.join(&path))?;
         }
@@ -198,11 +200,7 @@ impl Writer<'_> {
     fn make_directory(&self, parent: &OwnedFd, name: &str, path: &Path) -> Result<OwnedFd, Error> {
         let system = |errno| Error::system("make the directory", path, errno);
         rustix::fs::mkdirat(parent, name, Mode::RWXU).map_err(system)?;
-        let directory = open_directory(parent, name).map_err(|errno| match errno {
-            // A umask that takes even the owner's bits.
-            Errno::ACCESS => Error::system("open the directory", path, errno),
-            errno => system(errno),
-        })?;
+        let directory = open_made(parent, OsStr::new(name)).map_err(system)?;
         attributes::set(&directory, self.defaults.of_directory(), path)?;
         Ok(directory)
     }
@@ -239,7 +237,18 @@ impl Writer<'_> {
     }
 }
 
-fn open_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+/// Opens a directory that we just made, even under a umask that takes the owner's bits.
+pub(super) fn open_made(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    match open_directory(parent, name) {
+        Err(Errno::ACCESS) => {
+            rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+            open_directory(parent, name)
+        }
+        opened => opened,
+    }
+}
+
+fn open_directory(parent: &OwnedFd, name: impl Arg) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }
@@ -247,6 +256,25 @@ fn open_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
 fn open_file(directory: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     rustix::fs::openat(directory, name, flags, Mode::empty())
+}
+
+/// When a generation was written, by the file system's clock, since its zero.
+pub(super) fn made(root: &OwnedFd, number: u64) -> Option<Duration> {
+    let stat = rustix::fs::statat(root, directory_name(number), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(modified(&stat))
+}
+
+/// Now, by the file system's clock: only good to be compared with [`made`].
+pub(super) fn touch(root: &OwnedFd) -> Duration {
+    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    // Where it cannot be touched, what it says is older, and old generations stay longer.
+    let _ = rustix::fs::futimens(root, &Timestamps { last_access: now, last_modification: now });
+    rustix::fs::fstat(root).map_or(Duration::ZERO, |stat| modified(&stat))
+}
+
+fn modified(stat: &Stat) -> Duration {
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(stat.st_mtime_nsec).unwrap_or(0))
 }
 
 /// Removes a generation, whole or not. What is gone already counts as removed.

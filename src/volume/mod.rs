@@ -88,6 +88,27 @@ pub enum Published {
     },
 }
 
+/// Since when a generation is old.
+#[derive(Clone, Copy, Debug)]
+enum Superseded {
+    /// Since then.
+    At(Moment),
+    /// At our start it was old for so long: an earlier process replaced it.
+    Inherited(Duration),
+}
+
+impl Superseded {
+    /// Since when. A start is never later than the first time that we are told.
+    fn since(&mut self, now: Moment) -> Moment {
+        let since = match *self {
+            Self::At(since) => since,
+            Self::Inherited(age) => now.before(age),
+        };
+        *self = Self::At(since);
+        since
+    }
+}
+
 /// The output directory, held.
 #[derive(Debug)]
 pub struct Volume {
@@ -96,9 +117,8 @@ pub struct Volume {
     in_place: Option<u64>,
     current: Option<Generation>,
     last: u64,
-    /// Older generations, and since when they are old. `None`: since before our start; it counts
-    /// from the first time that we are told.
-    superseded: BTreeMap<u64, Option<Moment>>,
+    /// Older generations.
+    superseded: BTreeMap<u64, Superseded>,
     links: BTreeSet<String>,
 }
 
@@ -110,7 +130,8 @@ impl Volume {
         let place = Place::open(output)?;
         let found = layout::scan(&place.directory, &place.path)?;
         let current = found.in_place.and_then(|number| Generation::read(&place.directory, number));
-        let last = found.generations.iter().copied().chain(found.in_place).max().unwrap_or(0);
+        // Without `..data` (somebody removed it) numbers go on all the same.
+        let last = found.in_place.or(found.generations.last().copied()).unwrap_or(0);
         let mut volume = Self {
             place,
             in_place: found.in_place,
@@ -132,11 +153,18 @@ impl Volume {
             rustix::fs::unlinkat(&self.place.directory, name, rustix::fs::AtFlags::empty())
                 .map_err(system)?;
         }
-        for number in generations {
+        // Newest first: each is old since the one after it was made. A crash loop must not keep
+        // what it leaves for ever, so that time outlives a process.
+        let now = generation::touch(&self.place.directory);
+        let mut since = now;
+        for number in generations.iter().rev() {
             match self.in_place {
-                Some(in_place) if *number == in_place => {}
+                Some(in_place) if *number == in_place => {
+                    since = generation::made(&self.place.directory, *number).unwrap_or(now);
+                }
                 Some(in_place) if *number < in_place => {
-                    self.superseded.insert(*number, None);
+                    self.superseded.insert(*number, Superseded::Inherited(now.saturating_sub(since)));
+                    since = generation::made(&self.place.directory, *number).unwrap_or(since);
                 }
                 _ => generation::remove(&self.place.directory, *number).map_err(system)?,
             }
@@ -167,12 +195,8 @@ impl Volume {
     /// Puts a set in place. On an error the set that was in place stays, and nothing of the new
     /// one is left, but for one case that says so: a name that somebody took in this very moment.
     pub fn publish(&mut self, set: &Set, now: Moment) -> Result<Published, Error> {
-        for since in self.superseded.values_mut() {
-            since.get_or_insert(now);
-        }
-        let tree = Tree::new(&set.files).map_err(|(path, why)| {
-            Error::refused("write", self.place.path.join(path), why, "give the file another name")
-        })?;
+        let tree = Tree::new(&set.files)
+            .map_err(|(path, why)| Error::refused("write", path, why, "give the file another name"))?;
         let missing = layout::missing(&self.place.directory, &self.place.path, tree.names())?;
         let old = self.current.as_ref().map(|current| current.number);
         let fresh = self.writer().changed(&tree, old);
@@ -202,7 +226,7 @@ impl Volume {
         }
         self.last = number;
         if let Some(superseded) = self.in_place.replace(number) {
-            self.superseded.insert(superseded, Some(now));
+            self.superseded.insert(superseded, Superseded::At(now));
         }
         let files: BTreeSet<String> = set.files.keys().cloned().collect();
         let count = files.len();
@@ -277,9 +301,8 @@ impl Volume {
     fn drop_oldest(&mut self, now: Moment) -> bool {
         let oldest = self
             .superseded
-            .iter()
-            .find(|(_, since)| since.is_some_and(|since| now >= since + RETENTION))
-            .map(|(number, _)| *number);
+            .iter_mut()
+            .find_map(|(number, since)| (now >= since.since(now) + RETENTION).then_some(*number));
         match oldest {
             Some(number) if generation::remove(&self.place.directory, number).is_ok() => {
                 self.superseded.remove(&number);
@@ -296,7 +319,7 @@ impl Volume {
         let mut next: Option<Moment> = None;
         let directory = &self.place.directory;
         self.superseded.retain(|number, since| {
-            let due = *since.get_or_insert(now) + RETENTION;
+            let due = since.since(now) + RETENTION;
             let again = if now < due {
                 due
             } else if pinned(*number) {

@@ -11,14 +11,15 @@ const LONGEST_PATH: usize = 1024;
 /// How many directories deep a file may lie: each costs two open files while it is written.
 const DEEPEST: usize = 16;
 
-/// Why this is no name for a file or directory inside another; `None`: it is one.
+/// Why this is no name for a file or directory inside another; `None`: it is one. The reasons
+/// read well of a path too.
 pub fn problem_of_component(name: &str) -> Option<&'static str> {
     match name {
-        "" => Some("it is empty"),
-        "." | ".." => Some("it names a directory"),
+        "" => Some("a name in it is empty"),
+        "." | ".." => Some("`.` and `..` are no names of their own"),
         _ if name.contains('/') => Some("it contains `/`"),
         _ if name.contains('\0') => Some("it contains NUL"),
-        _ if name.len() > LONGEST_COMPONENT => Some("it is longer than 255 bytes"),
+        _ if name.len() > LONGEST_COMPONENT => Some("a name in it is longer than 255 bytes"),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::attributes::{self, Attributes, DIRECTORY_MODE, own_uid};
 use super::filesystem::Footing;
-use super::{Error, layout};
+use super::{Error, generation, layout};
 use crate::config::model::{Output, RequireTmpfs};
 use crate::lock::{Holder, Lock, LockError};
 
@@ -218,7 +218,10 @@ fn make(
     // Before anything is made: a refused disk keeps no trace of us.
     Footing::of(parent).map_err(|errno| Error::system(MAKE, path, errno))?.check(require, path)?;
     match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(Errno::EXIST) => Ok(()),
+        Ok(()) => {
+            generation::open_made(parent, name).map(|_| ()).map_err(|errno| Error::system(MAKE, path, errno))
+        }
         Err(Errno::ACCESS | Errno::PERM) => {
             let above = stat(parent, path)?;
             Err(Error::refused(

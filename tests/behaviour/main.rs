@@ -4,6 +4,8 @@
     reason = "tests start servers, wait on real clocks and write their own files"
 )]
 
+mod volume;
+
 use std::time::Duration;
 
 use harness::{Leasehold, eventually, postgres, vault};
