@@ -1,14 +1,17 @@
 //! Which connections go through an HTTP proxy: none, all, or as the environment says.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use leasehold_core::{Environment, Problem};
 
 /// The proxy of the configuration, resolved.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Proxy {
-    matcher: Option<Matcher>,
+    matcher: Option<Arc<Matcher>>,
+    /// What the matcher was made from: https, http, all, no. Two proxies are the same if this is.
+    made_from: [String; 4],
     /// As Go and curl do under the environment's variables: a loopback address is never proxied.
     spare_loopback: bool,
 }
@@ -26,8 +29,8 @@ impl Proxy {
                         "is neither env, none nor the URL of an HTTP proxy, like http://proxy:3128",
                     ));
                 }
-                let matcher = Matcher::builder().all(url.to_owned()).build();
-                Ok(Self { matcher: Some(matcher), spare_loopback: false })
+                let all = url.to_owned();
+                Ok(Self::new([String::new(), String::new(), all, String::new()], false))
             }
         }
     }
@@ -54,13 +57,14 @@ impl Proxy {
         if https.or(http).or(all).is_none() {
             return Ok(Self::default());
         }
-        let matcher = Matcher::builder()
-            .https(https.unwrap_or_default().to_owned())
-            .http(http.unwrap_or_default().to_owned())
-            .all(all.unwrap_or_default().to_owned())
-            .no(either("NO_PROXY", "no_proxy").unwrap_or_default().to_owned())
-            .build();
-        Ok(Self { matcher: Some(matcher), spare_loopback: true })
+        let made_from = [https, http, all, either("NO_PROXY", "no_proxy")];
+        Ok(Self::new(made_from.map(|value| value.unwrap_or_default().to_owned()), true))
+    }
+
+    fn new(made_from: [String; 4], spare_loopback: bool) -> Self {
+        let [https, http, all, no] = made_from.clone();
+        let matcher = Matcher::builder().https(https).http(http).all(all).no(no).build();
+        Self { matcher: Some(Arc::new(matcher)), made_from, spare_loopback }
     }
 
     /// The proxy for this destination, if it goes through one.
@@ -72,6 +76,16 @@ impl Proxy {
         matcher.intercept(destination)
     }
 }
+
+impl PartialEq for Proxy {
+    fn eq(&self, other: &Self) -> bool {
+        self.matcher.is_some() == other.matcher.is_some()
+            && self.made_from == other.made_from
+            && self.spare_loopback == other.spare_loopback
+    }
+}
+
+impl Eq for Proxy {}
 
 impl fmt::Debug for Proxy {
     /// A proxy's URL may hold a password.
