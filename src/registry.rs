@@ -14,6 +14,7 @@ const KNOWN: &[&str] =
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $kind:literal, $feature:literal, $krate:ident;)*) => {
         /// The parsed settings of one provider.
+        #[allow(clippy::large_enum_variant, reason = "there are a handful of them in a process")]
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Settings {
             $($(#[$doc])* #[cfg(feature = $feature)] $variant($krate::Settings),)*
@@ -85,6 +86,8 @@ macro_rules! providers {
 providers! {
     /// Vault and OpenBao.
     Vault = "vault", "vault", leasehold_vault;
+    /// A scripted store, for laptops and tests.
+    Mock = "mock", "mock", leasehold_mock;
 }
 
 /// What is said of a `type` that this build does not hold. It is repeated only where it is one of

@@ -10,14 +10,25 @@ use super::report::{KeyPath, Problem, did_you_mean, listed, nearest, quoted};
 use super::tree::{Kind, Node, Plain, Scalar, Style};
 use crate::registry;
 
-/// Checks `node` against the whole `schema`. `None`: nothing of it can be used.
-pub(super) fn check(node: &Node, schema: &Value, problems: &mut Vec<Problem>) -> Option<Value> {
-    Checker { root: schema, problems }.value(node, schema, &KeyPath::default())
+/// Checks `node` against the whole `schema`.
+pub(super) fn check(node: &Node, schema: &Value, problems: &mut Vec<Problem>) -> Checked {
+    let mut checker = Checker { root: schema, problems, meant: Vec::new() };
+    let value = checker.value(node, schema, &KeyPath::default());
+    Checked { value, meant: checker.meant }
+}
+
+/// What is left after the check.
+pub(super) struct Checked {
+    /// `None`: nothing of it can be used.
+    pub(super) value: Option<Value>,
+    /// Keys that an unknown one was probably meant to be: not missing, only misspelt.
+    pub(super) meant: Vec<KeyPath>,
 }
 
 struct Checker<'a> {
     root: &'a Value,
     problems: &'a mut Vec<Problem>,
+    meant: Vec<KeyPath>,
 }
 
 impl<'a> Checker<'a> {
@@ -27,6 +38,12 @@ impl<'a> Checker<'a> {
         }
         let schema = self.resolved(schema);
         if node.is_null() && self.allows_null(schema) {
+            // "None of them" and "not said" are two things for a mapping of names.
+            if schema.get("additionalProperties").is_some_and(Value::is_object) {
+                let message = "no value; write `{}` for none, or leave the key out";
+                self.problems.push(Problem::new(Some(node.place.clone()), path.clone(), message));
+                return None;
+            }
             return Some(Value::Null);
         }
         if let Some(allowed) = self.words(schema) {
@@ -244,15 +261,22 @@ impl<'a> Checker<'a> {
 
     fn list(&mut self, items: &[Node], schema: &'a Value, path: &KeyPath) -> Option<Value> {
         let Some(of) = schema.get("items") else { return Some(items.iter().map(any).collect()) };
-        let objects = types(self.resolved(of)).contains(&"object");
+        // Keeps an item's position: what is looked at later is found by it, and what is wrong with
+        // the placeholder is not said again.
+        let placeholder = match types(self.resolved(of)).as_slice() {
+            types if types.contains(&"object") => Some(Value::Object(Map::new())),
+            types if types.contains(&"string") => Some(Value::String(String::new())),
+            _ => None,
+        };
         let mut values = Vec::with_capacity(items.len());
         let mut whole = true;
         for (index, item) in items.iter().enumerate() {
             match self.value(item, of, &path.index(index)) {
                 Some(value) => values.push(value),
-                // Keeps its position: what is looked at later is found by it.
-                None if objects => values.push(Value::Object(Map::new())),
-                None => whole = false,
+                None => match &placeholder {
+                    Some(placeholder) => values.push(placeholder.clone()),
+                    None => whole = false,
+                },
             }
         }
         whole.then_some(Value::Array(values))
@@ -274,9 +298,9 @@ impl<'a> Checker<'a> {
             .collect();
         known.sort_unstable();
         known.dedup();
-        let mut meant = Vec::new();
         let mut object = Map::new();
         for entry in node.entries() {
+            let above = path;
             let path = path.key(&entry.key);
             let value = match (property(&entry.key), others) {
                 (Some(schema), _) | (None, Some(schema)) => {
@@ -286,7 +310,7 @@ impl<'a> Checker<'a> {
                     let unset: Vec<&str> =
                         known.iter().copied().filter(|key| node.at(key).is_none()).collect();
                     let near = nearest(&entry.key, unset);
-                    meant.extend(near);
+                    self.meant.extend(near.map(|near| above.key(near)));
                     self.unknown(entry.place.clone(), path, &known, near);
                     None
                 }
@@ -298,7 +322,7 @@ impl<'a> Checker<'a> {
         }
         for name in parts.iter().flat_map(|part| required(part)) {
             let given = node.at(name).is_some_and(|value| !value.is_null());
-            if !given && !meant.contains(&name) {
+            if !given && !self.meant.contains(&path.key(name)) {
                 let mut problem =
                     Problem::new(Some(node.place.clone()), path.key(name), "this key is required");
                 let says = property(name).and_then(|schema| {
@@ -436,13 +460,17 @@ fn word_text(word: &Value) -> String {
 
 fn nearest_word<'a>(text: &str, words: &'a [String]) -> Option<&'a str> {
     let without_sig = text.strip_prefix("SIG").or_else(|| text.strip_prefix("sig")).unwrap_or(text);
-    nearest(without_sig, words.iter().map(String::as_str))
+    nearest(without_sig, words.iter().map(String::as_str).filter(|word| word.len() > 1))
 }
 
 fn first_sentence(text: &str) -> String {
     let line = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
-    match line.split_once(". ") {
-        Some((first, _)) => first.to_owned(),
-        None => line.trim_end_matches('.').to_owned(),
+    let first = line.split_once(". ").map_or(line.trim_end_matches('.'), |(first, _)| first);
+    let mut letters = first.chars();
+    let initial = letters.next().map(|letter| letter.to_lowercase().to_string()).unwrap_or_default();
+    // A word in capitals stays one.
+    match letters.clone().next().is_some_and(char::is_uppercase) {
+        true => first.to_owned(),
+        false => initial + letters.as_str(),
     }
 }

@@ -105,7 +105,7 @@ fn load(paths: &[PathBuf], environment: &Environment, accounts: parse::Accounts)
     }
     let schema = schema();
     let checked = check::check(&tree, &schema, &mut problems);
-    let raw = checked.and_then(|value| serde_json::from_value::<raw::Raw>(value).ok());
+    let raw = checked.value.and_then(|value| serde_json::from_value::<raw::Raw>(value).ok());
     let Some(raw) = raw else {
         if problems.is_empty() {
             // The schema let through what the types do not take. No text of serde: it may quote.
@@ -113,7 +113,8 @@ fn load(paths: &[PathBuf], environment: &Environment, accounts: parse::Accounts)
         }
         return Err(Report::new(problems));
     };
-    match parse::parse(raw, &tree, paths.to_vec(), environment, accounts, &problems) {
+    let known = parse::Known { problems: &problems, meant: &checked.meant };
+    match parse::parse(raw, &tree, paths.to_vec(), environment, accounts, known) {
         Ok(config) if problems.is_empty() => Ok(config),
         Ok(_) => Err(Report::new(problems)),
         Err(more) => {

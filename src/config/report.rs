@@ -83,8 +83,8 @@ impl fmt::Display for Report {
             writeln!(f, "{problem}\n")?;
         }
         match self.problems.len() {
-            1 => f.write_str("the configuration has 1 problem; nothing was started"),
-            count => write!(f, "the configuration has {count} problems; nothing was started"),
+            1 => f.write_str("1 problem in the configuration"),
+            count => write!(f, "{count} problems in the configuration"),
         }
     }
 }

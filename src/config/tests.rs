@@ -1,6 +1,10 @@
 //! Tests of the whole way from files to a configuration or a report.
 
+mod bad;
+mod canary;
+mod endpoints;
 mod good;
+mod schema;
 
 use std::path::PathBuf;
 
@@ -29,6 +33,12 @@ impl Files {
             .unwrap();
         std::fs::write(directory.path().join("group"), "root:x:0:\napp:x:4321:web\n").unwrap();
         Self { directory, paths }
+    }
+
+    /// A report without the directory of this test.
+    fn shown(&self, text: &str) -> String {
+        let directory = self.directory.path().display().to_string();
+        text.replace(&format!("{directory}/"), "").replace(&directory, "DIRECTORY")
     }
 
     fn load(&self, variables: &[(&str, &str)]) -> Result<Config, Report> {

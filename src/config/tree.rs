@@ -342,7 +342,9 @@ impl<'a> Builder<'a> {
 
     fn add(&mut self, key: Node, value: Node, entries: &mut Vec<Entry>, merged: &mut Vec<Entry>) {
         let Kind::Scalar(Scalar { text, style }) = key.kind else {
-            return self.note(key.place, "a key has to be text, not a list or a mapping");
+            let message = "a key has to be text, not a list or a mapping";
+            let problem = Problem::new(Some(key.place), KeyPath::default(), message);
+            return self.problems.push(problem.help("text that begins with `{` or `[` belongs in quotes"));
         };
         if text == "<<" && style == Style::Plain {
             return match value.kind {

@@ -21,7 +21,8 @@ pub(super) fn files(
     let mut files = BTreeMap::new();
     for (name, raw) in raw {
         let path = KeyPath::of(&["files", &name]);
-        if let Some(message) = wrong_name(&name) {
+        let wrong = wrong_name(&name);
+        if let Some(message) = wrong {
             cx.problem(&path, message);
         } else if let Some(inside) = names.iter().find(|other| is_inside(other, &name)) {
             cx.problem(
@@ -36,7 +37,8 @@ pub(super) fn files(
         let group = cx.group(raw.group, &path.key("group"));
         let content =
             Raw { template: raw.template, secret: raw.secret, field: raw.field, format: raw.format };
-        if let Some(content) = self::content(content, &path, secrets, cx) {
+        let content = self::content(content, &path, secrets, cx);
+        if let (Some(content), None) = (content, wrong) {
             files.insert(name, File { content, mode, owner, group, place });
         }
     }
@@ -99,7 +101,8 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
 }
 
 pub(super) fn known_secret(name: &str, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) {
-    if secrets.iter().any(|known| known == name) {
+    // Without any secret that has been said.
+    if secrets.is_empty() || secrets.iter().any(|known| known == name) {
         return;
     }
     let names = secrets.iter().map(String::as_str);

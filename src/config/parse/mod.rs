@@ -36,9 +36,24 @@ struct Context<'a> {
     accounts: Accounts,
     /// `lifecycle.on_expiry`, the default of every secret.
     on_expiry: OnExpiry,
-    /// What was wrong before: what follows from it is not said again.
-    known: &'a [Problem],
+    known: Known<'a>,
     problems: Vec<Problem>,
+}
+
+/// What was wrong before: what follows from it is not said again.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) problems: &'a [Problem],
+    /// Keys that are misspelt, not missing.
+    pub(super) meant: &'a [KeyPath],
+}
+
+impl Known<'_> {
+    /// True where something at this key, or below it, has been reported.
+    fn covers(&self, path: &KeyPath) -> bool {
+        let below = |known: &KeyPath| known.segments().starts_with(path.segments());
+        self.problems.iter().any(|problem| below(&problem.key)) || self.meant.iter().any(below)
+    }
 }
 
 impl Context<'_> {
@@ -47,8 +62,7 @@ impl Context<'_> {
     }
 
     fn problem_with(&mut self, path: &KeyPath, message: impl Into<String>, help: Option<String>) {
-        let inside = |known: &KeyPath| known.segments().starts_with(path.segments());
-        if self.known.iter().any(|problem| inside(&problem.key)) {
+        if self.known.covers(path) {
             return;
         }
         let mut problem = Problem::new(Some(self.tree.place_of(path)), path.clone(), message);
@@ -57,26 +71,26 @@ impl Context<'_> {
     }
 }
 
-/// The configuration, where nothing is wrong with it. `known` are the problems found so far.
+/// The configuration, where nothing is wrong with it. `known` is what was found so far.
 pub(super) fn parse(
     raw: Raw,
     tree: &Node,
     sources: Vec<PathBuf>,
     environment: &Environment,
     accounts: Accounts,
-    known: &[Problem],
+    known: Known<'_>,
 ) -> Result<Config, Vec<Problem>> {
     let on_expiry = sections::on_expiry(raw.lifecycle.as_ref().and_then(|raw| raw.on_expiry), OnExpiry::Keep);
     let mut context = Context { tree, environment, accounts, on_expiry, known, problems: Vec::new() };
     let cx = &mut context;
     let providers_given = raw.providers.unwrap_or_default();
-    let names: Vec<String> = providers_given.keys().cloned().collect();
+    let names = names(tree, "providers");
     if names.is_empty() {
         cx.problem(&KeyPath::of(&["providers"]), "at least one provider is needed");
     }
     let providers = providers(providers_given, cx);
     let lifecycle = sections::lifecycle(raw.lifecycle.unwrap_or_default(), cx);
-    let secret_names: Vec<String> = raw.secrets.iter().flatten().map(|(name, _)| name.clone()).collect();
+    let secret_names = self::names(tree, "secrets");
     let secrets = secrets::secrets(raw.secrets.unwrap_or_default(), &names, &providers, &lifecycle, cx);
     let files = files::files(raw.files, &secret_names, cx);
     let env = files::env(raw.env.unwrap_or_default(), &secret_names, cx);
@@ -108,6 +122,12 @@ pub(super) fn parse(
     })
 }
 
+/// The names in a section, those of what is wrong included.
+fn names(tree: &Node, section: &str) -> Vec<String> {
+    let entries = tree.at(section).map_or(&[][..], Node::entries);
+    entries.iter().map(|entry| entry.key.clone()).collect()
+}
+
 fn providers(raw: BTreeMap<String, Map<String, Value>>, cx: &mut Context<'_>) -> BTreeMap<String, Provider> {
     let mut providers = BTreeMap::new();
     for (name, mut settings) in raw {
@@ -119,7 +139,7 @@ fn providers(raw: BTreeMap<String, Map<String, Value>>, cx: &mut Context<'_>) ->
             );
         }
         let Some(Value::String(kind)) = settings.remove("type") else { continue };
-        let incomplete = cx.known.iter().any(|problem| problem.key.segments().starts_with(path.segments()));
+        let incomplete = cx.known.covers(&path);
         match registry::parse(&kind, &name, settings, cx.environment) {
             Ok(settings) => {
                 providers.insert(name, Provider { settings });

@@ -25,19 +25,33 @@ impl Context<'_> {
         raw.and_then(|raw| self.length_of(&raw.0, least, path)).unwrap_or(default)
     }
 
-    pub(super) fn length_of(&mut self, text: &str, least: Duration, path: &KeyPath) -> Option<Duration> {
-        const EXPECTED: &str = "a duration with its unit, such as \"30s\", \"5m\" or \"24h\"";
-        let text = text.trim();
-        if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.') {
-            self.problem(path, format!("a number without a unit; expected {EXPECTED}"));
+    /// A length of time, where `auto` is none.
+    pub(super) fn length_or_auto(&mut self, text: &str, path: &KeyPath) -> Option<Duration> {
+        const EXPECTED: &str = "\"auto\", or a duration with its unit, such as \"30s\", \"5m\" or \"24h\"";
+        if text == "auto" {
             return None;
         }
-        if text.contains(|c: char| c.is_ascii_uppercase()) && !text.contains('M') {
-            self.problem(path, format!("units are written in small letters; expected {EXPECTED}"));
+        self.duration(text, Duration::ZERO, path, EXPECTED)
+    }
+
+    pub(super) fn length_of(&mut self, text: &str, least: Duration, path: &KeyPath) -> Option<Duration> {
+        const EXPECTED: &str = "a duration with its unit, such as \"30s\", \"5m\" or \"24h\"";
+        self.duration(text, least, path, EXPECTED)
+    }
+
+    fn duration(&mut self, text: &str, least: Duration, path: &KeyPath, expected: &str) -> Option<Duration> {
+        let text = text.trim();
+        if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.') {
+            self.problem(path, format!("a number without a unit; expected {expected}"));
+            return None;
+        }
+        // `M` would be months.
+        if text.contains(|c: char| c.is_ascii_uppercase()) {
+            self.problem(path, format!("units are written in small letters; expected {expected}"));
             return None;
         }
         let Ok(length) = humantime::parse_duration(text) else {
-            self.problem(path, format!("expected {EXPECTED}"));
+            self.problem(path, format!("expected {expected}"));
             return None;
         };
         if length < least {

@@ -60,7 +60,7 @@ fn secret(
 ) -> Secret {
     let at = |key: &str| path.key(key);
     let provider = raw.provider.unwrap_or_default();
-    if !provider_names.contains(&provider) {
+    if !provider_names.is_empty() && !provider_names.contains(&provider) {
         let names = provider_names.iter().map(String::as_str);
         let help = nearest(&provider, names.clone()).map(did_you_mean);
         let message =

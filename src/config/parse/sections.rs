@@ -100,7 +100,7 @@ pub(super) fn overlap(
     if text == "auto" {
         return Overlap::Auto;
     }
-    let Some(length) = cx.length_of(&text, NONE, path) else { return default };
+    let Some(length) = cx.length_or_auto(&text, path) else { return default };
     if length.is_zero() && acknowledge != Acknowledge::Required {
         cx.problem(
             path,
@@ -192,8 +192,7 @@ pub(super) fn exec(raw: raw::Exec, cx: &mut Context<'_>) -> Exec {
         grace: cx.length(raw.grace, Duration::from_secs(10), NONE, &at("grace")),
         splay: match raw.splay {
             None => None,
-            Some(raw::LengthOrAuto(text)) if text == "auto" => None,
-            Some(raw::LengthOrAuto(text)) => cx.length_of(&text, NONE, &at("splay")),
+            Some(raw::LengthOrAuto(text)) => cx.length_or_auto(&text, &at("splay")),
         },
     }
 }

@@ -3,22 +3,12 @@
 
 use std::sync::Arc;
 
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Error, ErrorKind};
 
 use super::Context;
 use crate::config::report::{KeyPath, did_you_mean, listed, nearest, quoted};
-
-/// What templates are rendered in: strict, and nothing but what they are given.
-pub(crate) fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-    environment.set_syntax(syntax.expect("the delimiters are the default ones"));
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment
-}
+use crate::render::environment;
 
 /// True for a name that templates know without being given it.
 pub(super) fn knows(name: &str) -> bool {
@@ -54,15 +44,24 @@ pub(super) fn check(text: &str, path: &KeyPath, secrets: &[String], cx: &mut Con
         cx.problem_with(path, message, help);
     }
     if unknown.is_empty() {
-        let values: Value =
-            secrets.iter().map(|name| (name.as_str(), Value::from_object(AnySecret))).collect();
-        if let Err(error) = template.render(values) {
+        let root = AnySecrets(secrets.to_vec());
+        if let Err(error) = template.render(Value::from_object(root)) {
             rehearsed(&error, path, cx);
         }
     }
 }
 
-/// A secret that has every field, to see whether a template knows what it calls.
+/// The secrets, each with every field, to see whether a template knows what it calls.
+#[derive(Debug)]
+struct AnySecrets(Vec<String>);
+
+impl Object for AnySecrets {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.iter().any(|name| Some(name.as_str()) == key.as_str()).then(|| Value::from_object(AnySecret))
+    }
+}
+
+/// A secret that has every field.
 #[derive(Debug)]
 struct AnySecret;
 
