@@ -5,6 +5,7 @@
 )]
 
 pub mod admin;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod handover;
 mod http_server;
 pub mod keeper;
 pub mod lock;
+pub mod logging;
 pub mod notify_app;
 pub mod process;
 pub mod publisher;

@@ -36,7 +36,7 @@ pub fn endpoints(paths: &[PathBuf], environment: &Environment) -> Endpoints {
     Endpoints {
         admin: admin.unwrap_or_else(|| Some(super::parse::ADMIN.into())),
         telemetry: telemetry.unwrap_or_else(|| listen_address(super::parse::TELEMETRY).unwrap_or(None)),
-        acknowledge: Path::new(&directory).join("..ack.sock"),
+        acknowledge: Path::new(&directory).join(crate::admin::ACK_SOCKET),
     }
 }
 

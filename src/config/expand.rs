@@ -3,6 +3,8 @@
 //! Templates, `env`, commands and bodies are left as they are: there `${…}` belongs to whoever
 //! reads them. Keys are never expanded, and what a variable brings is not looked at again.
 
+use std::collections::BTreeSet;
+
 use leasehold_core::Environment;
 
 use super::report::{KeyPath, Problem, Segment, quoted};
@@ -36,6 +38,39 @@ fn walk(node: &mut Node, path: &KeyPath, environment: &Environment, problems: &m
         Kind::Map(entries) => {
             for entry in entries {
                 walk(&mut entry.value, &path.key(&entry.key), environment, problems);
+            }
+        }
+    }
+}
+
+/// The variables that stand where a credential may stand: in a provider's log-in and proxy, and in
+/// what is written to get a secret.
+pub(super) fn secret_variables(node: &Node) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (section, keys) in [("providers", &["auth", "proxy"][..]), ("secrets", &["data"])] {
+        for entry in node.at(section).map_or(&[][..], Node::entries) {
+            for value in keys.iter().filter_map(|key| entry.value.at(key)) {
+                variables(value, &mut names);
+            }
+        }
+    }
+    names
+}
+
+fn variables(node: &Node, names: &mut BTreeSet<String>) {
+    match &node.kind {
+        Kind::List(items) => items.iter().for_each(|item| variables(item, names)),
+        Kind::Map(entries) => entries.iter().for_each(|entry| variables(&entry.value, names)),
+        Kind::Scalar(scalar) => {
+            for (at, _) in scalar.text.match_indices("${") {
+                let escaped = scalar.text[..at].ends_with('$');
+                let name: String = scalar.text[at + 2..]
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect();
+                if !escaped && is_name(&name) {
+                    names.insert(name);
+                }
             }
         }
     }

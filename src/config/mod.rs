@@ -19,6 +19,7 @@ mod report;
 mod schema;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +48,19 @@ pub fn locate(given: Vec<PathBuf>, environment: &Environment) -> Vec<PathBuf> {
         return vec![path.into()];
     }
     DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.exists()).into_iter().collect()
+}
+
+/// The environment's variables that these files put where a credential may stand: to be
+/// overwritten once they have been read. Files that cannot be read name none.
+pub fn secret_variables(paths: &[PathBuf]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for path in paths {
+        let Ok(text) = read(path) else { continue };
+        if let Some(root) = tree::parse(&text, &"".into(), 0).root {
+            names.extend(expand::secret_variables(&root));
+        }
+    }
+    names
 }
 
 impl Config {

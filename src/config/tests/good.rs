@@ -259,3 +259,20 @@ secrets:
     assert_eq!(refused.len(), 1);
     assert!(refused[0].contains("secrets.db") && refused[0].contains("restart"), "{refused:?}");
 }
+
+#[test]
+fn the_variables_that_may_hold_a_credential_are_known() {
+    let files = Files::of(&[(
+        "leasehold.yaml",
+        r#"
+providers:
+  vault:
+    address: "${ADDRESS}"
+    auth: { method: userpass, username: "${NAME:-web}", password: "a${PASSWORD}b" }
+secrets:
+  db: { path: "${ROLE}", data: { list: ["${OTP}", "$${NOT_ONE}"] } }
+"#,
+    )]);
+    let names: Vec<String> = super::super::secret_variables(&files.paths).into_iter().collect();
+    assert_eq!(names, ["NAME", "OTP", "PASSWORD"]);
+}
