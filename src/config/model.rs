@@ -11,7 +11,7 @@ use leasehold_core::SecretRef;
 use crate::registry::Settings;
 
 /// Everything one run needs to know.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The configuration files, in the order given: watched for changes.
     pub sources: Vec<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Config {
 }
 
 /// A named connection to a secret store.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     /// Its settings, parsed by the crate that owns its type.
     pub settings: Settings,
@@ -327,6 +327,8 @@ pub struct Admin {
     pub listen: Option<PathBuf>,
     /// Who may connect, beside root where ours is admitted.
     pub uids: Vec<Uid>,
+    /// Whether failures may be played in a running instance.
+    pub drills: bool,
 }
 
 /// A user that may use the admin socket.

@@ -21,6 +21,7 @@ use leasehold_core::{Fields, SecretBytes};
 use crate::config::model::{Content, File, Files, Output};
 use crate::volume::{Rendered, problem_of_component};
 use template::Templates;
+pub(crate) use template::environment;
 
 /// The secrets that files are rendered from, by name. `None`: one that is not required and left
 /// out.

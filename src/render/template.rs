@@ -28,16 +28,7 @@ impl fmt::Debug for Templates {
 
 impl Templates {
     pub(super) fn new() -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-        environment.set_syntax(syntax.expect("the default delimiters are good"));
-        environment.set_formatter(format);
-        environment.add_filter("urlencode", urlencode);
-        environment.add_filter("b64encode", b64encode);
-        environment.add_filter("json", minijinja::filters::tojson);
-        Self { environment, sources: BTreeMap::new() }
+        Self { environment: environment(), sources: BTreeMap::new() }
     }
 
     /// Compiles one and says which names it may look up outside itself.
@@ -67,6 +58,20 @@ impl Templates {
         }
         Ok(buffer.into_secret())
     }
+}
+
+/// What templates are compiled and rendered in.
+pub(crate) fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+    environment.set_syntax(syntax.expect("the default delimiters are good"));
+    environment.set_formatter(format);
+    environment.add_filter("urlencode", urlencode);
+    environment.add_filter("b64encode", b64encode);
+    environment.add_filter("json", minijinja::filters::tojson);
+    environment
 }
 
 /// Our own text for the engine's error: its own may quote a value.

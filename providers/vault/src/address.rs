@@ -6,7 +6,7 @@ use leasehold_core::Problem;
 use url::Url;
 
 /// Scheme, host, port and a path in front of the API (a reverse proxy's).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     /// `scheme://host:port`, without a path.
     root: String,

@@ -56,7 +56,7 @@ pub struct RawTls {
 }
 
 /// A provider's settings, valid. Its `Debug` shows no secret.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub(crate) address: Address,
     pub(crate) namespace: Option<String>,

@@ -1,18 +1,21 @@
 //! Which connections go through an HTTP proxy: none, all, or as the environment says.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use leasehold_core::{Environment, Problem};
 
 /// The proxy of the configuration, resolved.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Proxy {
-    matcher: Option<Matcher>,
+    matcher: Option<Arc<Matcher>>,
+    /// What the matcher was made from: https, http, all, no. Two proxies are the same if this is.
+    made_from: [String; 4],
     /// As Go and curl do under the environment's variables: a loopback address is never proxied.
     spare_loopback: bool,
     /// Entries of NO_PROXY that name a port, which the matcher does not know: for that port only.
-    direct_at: Vec<(u16, Matcher)>,
+    direct_at: Vec<(u16, Arc<Matcher>)>,
 }
 
 impl Proxy {
@@ -28,8 +31,8 @@ impl Proxy {
                         "is neither env, none nor the URL of an HTTP proxy, like http://proxy:3128",
                     ));
                 }
-                let matcher = Matcher::builder().all(url.to_owned()).build();
-                Ok(Self { matcher: Some(matcher), ..Self::default() })
+                let all = url.to_owned();
+                Ok(Self::new([String::new(), String::new(), all, String::new()], false))
             }
         }
     }
@@ -56,15 +59,19 @@ impl Proxy {
         if https.or(http).or(all).is_none() {
             return Ok(Self::default());
         }
-        let no = either("NO_PROXY", "no_proxy").unwrap_or_default();
-        let matcher = Matcher::builder()
-            .https(https.unwrap_or_default().to_owned())
-            .http(http.unwrap_or_default().to_owned())
-            .all(all.unwrap_or_default().to_owned())
-            .no(no.to_owned())
-            .build();
-        let direct_at = no.split(',').filter_map(host_at_port).collect();
-        Ok(Self { matcher: Some(matcher), spare_loopback: true, direct_at })
+        let made_from = [https, http, all, either("NO_PROXY", "no_proxy")];
+        Ok(Self::new(made_from.map(|value| value.unwrap_or_default().to_owned()), true))
+    }
+
+    fn new(made_from: [String; 4], spare_loopback: bool) -> Self {
+        let [https, http, all, no] = made_from.clone();
+        let matcher = Matcher::builder().https(https).http(http).all(all).no(no).build();
+        let direct_at = made_from[3]
+            .split(',')
+            .filter_map(host_at_port)
+            .map(|(port, matcher)| (port, Arc::new(matcher)))
+            .collect();
+        Self { matcher: Some(Arc::new(matcher)), made_from, spare_loopback, direct_at }
     }
 
     /// The proxy for this destination, if it goes through one.
@@ -77,7 +84,7 @@ impl Proxy {
             Some("https") => Some(443),
             _ => Some(80),
         });
-        let direct = |(at, hosts): &(u16, Matcher)| {
+        let direct = |(at, hosts): &(u16, Arc<Matcher>)| {
             // Such a matcher sends everything through but the host that it was made of.
             Some(*at) == port && hosts.intercept(destination).is_none()
         };
@@ -87,6 +94,16 @@ impl Proxy {
         matcher.intercept(destination)
     }
 }
+
+impl PartialEq for Proxy {
+    fn eq(&self, other: &Self) -> bool {
+        self.matcher.is_some() == other.matcher.is_some()
+            && self.made_from == other.made_from
+            && self.spare_loopback == other.spare_loopback
+    }
+}
+
+impl Eq for Proxy {}
 
 impl fmt::Debug for Proxy {
     /// A proxy's URL may hold a password.

@@ -29,7 +29,7 @@ pub struct RawAppRole {
 }
 
 /// A role id and a secret id, or a way to it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AppRole {
     pub(crate) role_id: Source,
     /// `None` for roles that are bound by address alone.

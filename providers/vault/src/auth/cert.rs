@@ -16,7 +16,7 @@ pub struct RawCert {
 }
 
 /// The role; the certificate itself is the connection's.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cert {
     pub(crate) role: Option<String>,
 }

@@ -36,7 +36,7 @@ pub struct RawJwt {
 }
 
 /// A role, and the file with the token that proves who we are.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Jwt {
     pub(crate) role: Option<String>,
     pub(crate) token_file: PathBuf,

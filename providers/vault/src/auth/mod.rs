@@ -54,7 +54,7 @@ pub enum RawAuth {
 pub struct Later {}
 
 /// A log-in, valid.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Auth {
     pub(crate) mount: String,
     /// `None`: that of the provider. `Some(None)`: the root namespace.
@@ -63,7 +63,7 @@ pub(crate) struct Auth {
 }
 
 /// What is shown to the store.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     Token(Source),
     AppRole(approle::AppRole),

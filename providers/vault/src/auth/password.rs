@@ -23,7 +23,7 @@ pub struct RawPassword {
 }
 
 /// A user name and where its password is.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Password {
     pub(crate) username: String,
     pub(crate) password: Source,

@@ -10,7 +10,7 @@ use crate::tls::why;
 const LARGEST: u64 = 1024 * 1024;
 
 /// Where a credential comes from. A file is read anew each time.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Inline(Arc<SecretBytes>),
     File(PathBuf),

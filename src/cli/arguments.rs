@@ -1,0 +1,123 @@
+//! The command line as types; their comments are the help texts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Short-lived secrets beside your application: fetched, renewed, rotated, announced, revoked.
+#[derive(Debug, Parser)]
+#[command(name = "leasehold", version, max_term_width = 100, after_help = EXITS)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXITS: &str = "\
+Exit codes:
+  0   done
+  2   usage
+  66  a required secret does not exist
+  70  a fault of leasehold itself
+  73  the output cannot be written, or another process owns it
+  75  the store was unreachable until the deadline (or throttled us, or answered nonsense)
+  77  the store denied us
+  78  the configuration, or a request that it makes, is wrong";
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Fetch the first set of secrets, then renew and rotate until SIGTERM (a sidecar).
+    Run {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Fetch one set of secrets, leave everything to a following `run`, and exit (an init container).
+    Init {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Say everything that is wrong with the configuration.
+    Check {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Show what a running instance holds, how old it is and until when; never a value.
+    Status {
+        #[command(flatten)]
+        files: Files,
+        /// Show it again every second.
+        #[arg(long)]
+        watch: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have a running instance rotate secrets now.
+    Refresh {
+        #[command(flatten)]
+        files: Files,
+        /// Names of secrets; all of them where none is given.
+        #[arg(value_name = "SECRET")]
+        secrets: Vec<String>,
+    },
+    /// Ask whether a running instance is live or ready: for exec probes and hooks.
+    Probe {
+        #[command(flatten)]
+        files: Files,
+        /// What to ask.
+        #[arg(value_name = "WHAT")]
+        what: What,
+        /// Ask again until the answer is yes, for at most this long.
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        wait: Option<Duration>,
+    },
+    /// Tell a running instance that the application uses a generation.
+    Ack {
+        #[command(flatten)]
+        files: Files,
+        /// Its number; the newest where none is given.
+        generation: Option<u64>,
+        /// Who acknowledges, where several have to.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Tell a running instance that the application was refused with a secret.
+    Stale {
+        #[command(flatten)]
+        files: Files,
+        /// The secret's name.
+        secret: String,
+    },
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
+    /// Print a script that completes arguments.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// Which configuration.
+#[derive(Args, Debug)]
+pub(super) struct Files {
+    /// A configuration file; may be repeated, then the files are merged. Default: what
+    /// LEASEHOLD_CONFIG names, else ./leasehold.yaml, else /etc/leasehold/leasehold.yaml.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Vec<PathBuf>,
+}
+
+/// What a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum What {
+    /// Does it turn over?
+    Live,
+    /// May the application count on its files?
+    Ready,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "expected a duration with its unit, such as 30s, 5m or 1h".to_owned())
+}

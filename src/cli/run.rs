@@ -1,0 +1,70 @@
+//! `run` and `init`: the process is made hard to look into, the configuration is read, the log
+//! starts, and the engine takes over.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use leasehold_core::Environment;
+
+use super::termination::Termination;
+use super::{Exit, fail, load};
+use crate::config::Config;
+use crate::{config, logging, process};
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Run,
+    Init,
+}
+
+pub(super) fn run(
+    mode: Mode,
+    given: Vec<PathBuf>,
+    environment: Environment,
+    termination: &Termination,
+) -> Exit {
+    let outcome = prepare(given, &environment).and_then(|config| engine(mode, config, environment));
+    match outcome {
+        Ok(()) => Exit::Done,
+        Err((exit, line)) => {
+            termination.write(&line);
+            exit
+        }
+    }
+}
+
+/// Everything that has to happen before a thread is started. What is wrong has been said; the
+/// error is the exit code and the one line for the termination message.
+fn prepare(given: Vec<PathBuf>, environment: &Environment) -> Result<Config, (Exit, String)> {
+    let unhardened = process::harden().err();
+    let config = load(given, environment)?;
+    logging::start(config.log);
+    if let Some(error) = unhardened {
+        tracing::warn!(target: "leasehold", "the process could not be hardened: {}", error.kind());
+    }
+    let secret = config::secret_variables(&config.sources);
+    let secret: Vec<&str> = secret.iter().map(String::as_str).collect();
+    match process::scrub_environment(&secret) {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => tracing::debug!(
+            target: "leasehold",
+            "overwritten in our environment, so that nobody else reads them there: {}",
+            names.join(", ")
+        ),
+        Err(error) => tracing::warn!(
+            target: "leasehold",
+            "the secrets in our environment could not be overwritten: {}",
+            error.kind()
+        ),
+    }
+    Ok(config)
+}
+
+/// The engine, on a runtime of its own, until it ends.
+fn engine(mode: Mode, config: Config, environment: Environment) -> Result<(), (Exit, String)> {
+    let environment = Arc::new(environment);
+    let line = format!("{mode:?} of {} secrets: the engine is not part of this build", config.secrets.len());
+    drop(environment);
+    Err((fail(Exit::Internal, &line), line))
+}

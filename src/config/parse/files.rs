@@ -1,0 +1,164 @@
+//! `files` and `env`.
+
+use std::collections::BTreeMap;
+
+use super::Context;
+use super::template;
+use crate::config::model::{Content, File, Files, Format};
+use crate::config::raw;
+use crate::config::report::{KeyPath, did_you_mean, listed, nearest, quoted};
+
+/// A name in a directory; the kernel's limit.
+const LONGEST_NAME: usize = 255;
+
+pub(super) fn files(
+    raw: Option<BTreeMap<String, raw::File>>,
+    secrets: &[String],
+    cx: &mut Context<'_>,
+) -> Files {
+    let Some(raw) = raw else { return Files::EveryField };
+    let names: Vec<String> = raw.keys().cloned().collect();
+    let mut files = BTreeMap::new();
+    for (name, raw) in raw {
+        let path = KeyPath::of(&["files", &name]);
+        let wrong = wrong_name(&name);
+        if let Some(message) = wrong {
+            cx.problem(&path, message);
+        } else if let Some(inside) = names.iter().find(|other| is_inside(other, &name)) {
+            cx.problem(
+                &path,
+                format!("{} makes a directory of this name; a name is a file or a directory", quoted(inside)),
+            );
+        }
+        let place = cx.tree.place_of(&path);
+        let place = format!("{}:{}", place.file, place.line);
+        let mode = cx.mode(raw.mode, &path.key("mode"));
+        let owner = cx.user(raw.owner, &path.key("owner"));
+        let group = cx.group(raw.group, &path.key("group"));
+        let content =
+            Raw { template: raw.template, secret: raw.secret, field: raw.field, format: raw.format };
+        let content = self::content(content, &path, secrets, cx);
+        if let (Some(content), None) = (content, wrong) {
+            files.insert(name, File { content, mode, owner, group, place });
+        }
+    }
+    Files::Named(files)
+}
+
+/// The keys that say where a file's bytes come from.
+struct Raw {
+    template: Option<String>,
+    secret: Option<String>,
+    field: Option<String>,
+    format: Option<raw::Format>,
+}
+
+fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -> Option<Content> {
+    if let Some(secret) = &raw.secret {
+        known_secret(secret, &path.key("secret"), secrets, cx);
+    }
+    if let Some(text) = &raw.template {
+        template::check(text, &path.key("template"), secrets, cx);
+    }
+    match (raw.template, raw.secret, raw.field, raw.format) {
+        (Some(text), None, None, None) => Some(Content::Template(text)),
+        (None, Some(secret), Some(field), None) => {
+            if field.is_empty() {
+                cx.problem(&path.key("field"), "empty; expected the name of a field");
+            }
+            Some(Content::Field { secret, field })
+        }
+        (None, Some(secret), None, Some(format)) => {
+            let format = match format {
+                raw::Format::Json => Format::Json,
+                raw::Format::Yaml => Format::Yaml,
+                raw::Format::Toml => Format::Toml,
+                raw::Format::Env => Format::Env,
+                raw::Format::Properties => Format::Properties,
+            };
+            Some(Content::Format { secret, format })
+        }
+        (None, Some(_), None, None) => {
+            cx.problem(path, "`secret` alone does not say what of it; add `field` or `format`");
+            None
+        }
+        (None, Some(_), Some(_), Some(_)) => {
+            cx.problem(path, "`field` is one value and `format` is all of them; use one of the two");
+            None
+        }
+        (None, None, _, _) => {
+            cx.problem(path, "a file needs a `template`, or a `secret` with a `field` or a `format`");
+            None
+        }
+        (Some(_), ..) => {
+            cx.problem(
+                path,
+                "a `template` stands alone; `secret`, `field` and `format` are for files without one",
+            );
+            None
+        }
+    }
+}
+
+pub(super) fn known_secret(name: &str, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) {
+    // Without any secret that has been said.
+    if secrets.is_empty() || secrets.iter().any(|known| known == name) {
+        return;
+    }
+    let names = secrets.iter().map(String::as_str);
+    let help = nearest(name, names.clone()).map(did_you_mean);
+    let message = format!("no secret of this name; defined under `secrets`: {}", listed(names, "and"));
+    cx.problem_with(path, message, help);
+}
+
+/// What is wrong with a file's name, if anything.
+fn wrong_name(name: &str) -> Option<&'static str> {
+    let mut parts = name.split('/');
+    Some(match name {
+        "" => "a file needs a name",
+        _ if name.starts_with('/') => {
+            "a file's name is relative to output.directory; it does not begin with `/`"
+        }
+        _ if name.ends_with('/') => "this names a directory; name a file in it",
+        _ if name.contains('\0') => "a file's name holds no NUL",
+        _ if name.chars().any(char::is_control) => "a file's name holds no control characters",
+        _ if parts.clone().any(str::is_empty) => "a file's name holds no empty part (`//`)",
+        _ if parts.clone().any(|part| part == "..") => {
+            "this leaves output.directory; a file's name holds no `..`"
+        }
+        _ if parts.clone().any(|part| part == ".") => "a file's name holds no `.` part",
+        _ if name.starts_with("..") => {
+            "names that begin with `..` belong to the layout of the directory (`..data`)"
+        }
+        _ if parts.any(|part| part.len() > LONGEST_NAME) => {
+            "longer than 255 bytes, which no file's name can be"
+        }
+        _ if name.len() > 1024 => "longer than 1024 bytes",
+        _ => return None,
+    })
+}
+
+fn is_inside(name: &str, directory: &str) -> bool {
+    name.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
+
+pub(super) fn env(
+    raw: BTreeMap<String, String>,
+    secrets: &[String],
+    cx: &mut Context<'_>,
+) -> BTreeMap<String, String> {
+    for (name, text) in &raw {
+        let path = KeyPath::of(&["env", name]);
+        let valid = !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !valid {
+            cx.problem(
+                &path,
+                "the name of an environment variable is made of letters, digits and `_`, and begins with no digit",
+            );
+        }
+        template::check(text, &path, secrets, cx);
+    }
+    raw
+}

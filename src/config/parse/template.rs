@@ -1,0 +1,111 @@
+//! Templates, as far as they can be judged before there are values: syntax, names of secrets,
+//! names of filters, tests and functions.
+
+use std::sync::Arc;
+
+use minijinja::value::{Object, Value};
+use minijinja::{Error, ErrorKind};
+
+use super::Context;
+use crate::config::report::{KeyPath, did_you_mean, listed, nearest, quoted};
+use crate::render::environment;
+
+/// True for a name that templates know without being given it.
+pub(super) fn knows(name: &str) -> bool {
+    environment().globals().any(|(known, _)| known == name)
+}
+
+/// Says what is wrong with a template.
+pub(super) fn check(text: &str, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) {
+    let environment = environment();
+    let template = match environment.template_from_str(text) {
+        Ok(template) => template,
+        Err(error) => {
+            let line = error.line().map_or_else(String::new, |line| format!(", at its line {line}"));
+            let message = format!("no valid template{line}: {}", syntax(&error));
+            return cx.problem(path, message);
+        }
+    };
+    let mut unknown: Vec<String> = template
+        .undeclared_variables(false)
+        .into_iter()
+        .filter(|name| !secrets.contains(name) && !knows(name))
+        .collect();
+    unknown.sort_unstable();
+    for name in &unknown {
+        let line = line_of(text, name).map_or_else(String::new, |line| format!(", at its line {line},"));
+        let names = secrets.iter().map(String::as_str);
+        let help = nearest(name, names.clone()).map(did_you_mean);
+        let message = format!(
+            "the template{line} uses {}, which is no secret; defined under `secrets`: {}",
+            quoted(name),
+            listed(names, "and")
+        );
+        cx.problem_with(path, message, help);
+    }
+    if unknown.is_empty() {
+        let root = AnySecrets(secrets.to_vec());
+        if let Err(error) = template.render(Value::from_object(root)) {
+            rehearsed(&error, path, cx);
+        }
+    }
+}
+
+/// The secrets, each with every field, to see whether a template knows what it calls.
+#[derive(Debug)]
+struct AnySecrets(Vec<String>);
+
+impl Object for AnySecrets {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.iter().any(|name| Some(name.as_str()) == key.as_str()).then(|| Value::from_object(AnySecret))
+    }
+}
+
+/// A secret that has every field.
+#[derive(Debug)]
+struct AnySecret;
+
+impl Object for AnySecret {
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::from("1"))
+    }
+}
+
+/// What rendering with made-up values shows. Only names that are unknown count: everything else
+/// may be the made-up values' fault.
+fn rehearsed(error: &Error, path: &KeyPath, cx: &mut Context<'_>) {
+    let what = match error.kind() {
+        ErrorKind::UnknownFilter => "a filter (`|`)",
+        ErrorKind::UnknownTest => "a test (`is`)",
+        ErrorKind::UnknownFunction => "a function",
+        _ => return,
+    };
+    let line = error.line().map_or_else(String::new, |line| format!(", at its line {line},"));
+    cx.problem(path, format!("the template{line} uses {what} that does not exist"));
+}
+
+/// Our own words for what the template language says: its text may quote the template.
+fn syntax(error: &Error) -> &'static str {
+    let detail = error.detail().unwrap_or_default();
+    if detail.contains("unexpected end") {
+        "something is not closed (`{{ … }}`, `{% if … %}` … `{% endif %}`)"
+    } else if detail.contains("unknown statement") {
+        "an unknown statement (`{% … %}`)"
+    } else if detail.contains("end of variable block") {
+        "an expression in `{{ … }}` does not end where it should"
+    } else if detail.contains("end of block") {
+        "a statement in `{% … %}` does not end where it should"
+    } else if detail.contains("string") {
+        "a text in quotes is not expected here, or not closed"
+    } else {
+        "it does not follow the syntax of templates"
+    }
+}
+
+/// The first line that holds this name as a word.
+fn line_of(text: &str, name: &str) -> Option<usize> {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.lines()
+        .position(|line| line.split(|c: char| !of_name(c)).any(|word| word == name))
+        .map(|index| index + 1)
+}

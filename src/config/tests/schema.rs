@@ -1,0 +1,44 @@
+//! The schema that `leasehold schema` prints.
+
+use serde_json::Value;
+
+use super::super::schema;
+use super::good;
+use super::good::SMALL;
+
+#[test]
+fn the_schema_is_what_was_reviewed() {
+    insta::assert_snapshot!(serde_json::to_string_pretty(&schema()).unwrap());
+}
+
+#[test]
+fn the_defaults_that_the_schema_names_are_the_ones_that_count() {
+    let schema = schema();
+    let mut text = String::from(SMALL);
+    let mut count = 0;
+    for (section, of) in schema["properties"].as_object().unwrap() {
+        let Some(pointer) = reference(of) else { continue };
+        let Some(properties) = schema.pointer(pointer).and_then(|of| of["properties"].as_object()) else {
+            continue;
+        };
+        let defaults: serde_json::Map<String, Value> = properties
+            .iter()
+            .filter_map(|(key, property)| Some((key.clone(), property.get("default")?.clone())))
+            // A configured state directory is another thing than the default one.
+            .filter(|(key, _)| key != "state_directory")
+            .collect();
+        count += defaults.len();
+        text.push_str(&format!("{section}: {}\n", Value::Object(defaults)));
+    }
+    assert!(count > 20, "only {count} defaults were found");
+    let written = good(&text);
+    let left_out = good(SMALL);
+    assert_eq!(super::super::reload_diff(&left_out, &written), super::super::Diff::default());
+}
+
+/// The definition that a property refers to.
+fn reference(property: &Value) -> Option<&str> {
+    let direct = property.get("$ref");
+    let branch = || property.get("anyOf")?.as_array()?.iter().find_map(|branch| branch.get("$ref"));
+    direct.or_else(branch)?.as_str().map(|pointer| pointer.trim_start_matches('#'))
+}
