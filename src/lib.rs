@@ -4,10 +4,13 @@
     allow(clippy::disallowed_methods, reason = "tests wait on real clocks and write their own files")
 )]
 
+pub mod admin;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod events;
 pub mod handover;
+mod http_server;
 pub mod keeper;
 pub mod lock;
 pub mod notify_app;
@@ -18,4 +21,5 @@ pub mod render;
 pub mod schedule;
 pub mod slot;
 pub mod status;
+pub mod telemetry;
 pub mod volume;

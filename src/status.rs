@@ -45,6 +45,62 @@ pub struct Snapshot {
     pub ending: bool,
 }
 
+/// Whether the application may count on its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It may.
+    Ready,
+    /// There was no whole generation yet. Of what is missing: name, and what kind of failure.
+    NotYet(Vec<(String, Option<Kind>)>),
+    /// These required secrets have truly expired.
+    Expired(Vec<String>),
+}
+
+impl Snapshot {
+    /// Latched by the first whole generation; lost again only while a required secret has truly
+    /// expired. An outage of the store alone changes nothing.
+    pub fn readiness(&self, now: Moment) -> Readiness {
+        let required = || self.secrets.iter().filter(|(_, state)| state.required);
+        if !self.ready {
+            let missing = required().filter(|(_, state)| !state.held);
+            let named = missing.map(|(name, state)| (name.clone(), state.error.as_ref().map(|e| e.kind)));
+            return Readiness::NotYet(named.collect());
+        }
+        let expired: Vec<String> =
+            required().filter(|(_, state)| state.is_expired(now)).map(|(name, _)| name.clone()).collect();
+        if expired.is_empty() { Readiness::Ready } else { Readiness::Expired(expired) }
+    }
+}
+
+impl SecretState {
+    /// Whether it has truly expired: the keeper says so, or its end has come (a keeper that is
+    /// late must not keep us ready).
+    pub fn is_expired(&self, now: Moment) -> bool {
+        self.expired || (self.held && self.expires.is_some_and(|end| end <= now))
+    }
+}
+
+impl Readiness {
+    /// In words, for a probe's output. No path, lease or error text: the port is open to all.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Ready => "ready".to_owned(),
+            Self::NotYet(missing) if missing.is_empty() => {
+                "not ready: no whole generation is published yet".to_owned()
+            }
+            Self::NotYet(missing) => {
+                let words = missing.iter().map(|(name, kind)| match kind {
+                    Some(kind) => format!("{name} ({})", kind.as_str()),
+                    None => name.clone(),
+                });
+                let words: Vec<String> = words.collect();
+                format!("not ready: no whole generation is published yet, waiting for {}", words.join(", "))
+            }
+            Self::Expired(names) => format!("not ready: expired: {}", names.join(", ")),
+        }
+    }
+}
+
 /// One provider.
 #[derive(Clone, Debug, Default)]
 pub struct ProviderState {

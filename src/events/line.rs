@@ -354,7 +354,8 @@ fn left(ttl: Option<Duration>) -> String {
     ttl.map_or_else(|| ", it does not end".to_owned(), |ttl| format!(", {} left", human(ttl)))
 }
 
-fn seconds(length: Duration) -> f64 {
+/// Seconds, to the millisecond.
+pub(crate) fn seconds(length: Duration) -> f64 {
     (length.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
@@ -373,8 +374,8 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// Control characters become spaces.
-fn one_line(text: &str) -> String {
+/// Control characters become spaces: what came from outside cannot make a second line.
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

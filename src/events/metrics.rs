@@ -5,7 +5,7 @@
 //! `operation` and `outcome` (and `version` of the build); never a path, a lease or a value.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use leasehold_core::Error;
 use prometheus_client::collector::Collector;
@@ -18,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::Event;
+use super::line::seconds;
 use crate::clock::{Clock, Moment};
 use crate::status::{Board, SecretState};
 
@@ -223,7 +224,7 @@ impl Collector for Gauges {
         family(
             "leasehold_ack_pending_seconds",
             "For how long an acknowledgement has been awaited; 0 where none is",
-            of_each(&|secret| Some(secret.awaiting_ack.map_or(0.0, |since| rounded(now.since(since))))),
+            of_each(&|secret| Some(secret.awaiting_ack.map_or(0.0, |since| seconds(now.since(since))))),
         )?;
         family(
             "leasehold_build_info",
@@ -234,16 +235,12 @@ impl Collector for Gauges {
 }
 
 impl Gauges {
-    /// Seconds since 1970, to the millisecond: two clocks are read for it, and no scrape should
-    /// differ from the last by their jitter.
+    /// Seconds since 1970. Two clocks are read for it; that [`seconds`] rounds keeps their jitter
+    /// out of the scrape.
     fn timestamp(&self, at: Moment) -> f64 {
         let wall = self.clock.wall(at);
-        rounded(wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+        seconds(wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
     }
-}
-
-fn rounded(length: Duration) -> f64 {
-    (length.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 fn one(family: &Counters, labels: Labels) {

@@ -1,0 +1,87 @@
+//! What the admin socket answers, and to whom.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+
+use super::{Api, Command, Report, body, error, json, not_allowed};
+use crate::config::model::Uid;
+use crate::http_server::{Answer, Handler, Request};
+use crate::status::Readiness;
+
+/// How long a refresh is waited for. A mint may take long; it is not dropped with the wait.
+const PATIENCE: Duration = Duration::from_secs(55);
+
+#[derive(Debug)]
+pub(super) struct Control {
+    api: Api,
+    uids: Vec<Uid>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Refresh {
+    secrets: Vec<String>,
+}
+
+impl Control {
+    pub(super) fn new(api: Api, uids: Vec<Uid>) -> Self {
+        Self { api, uids }
+    }
+
+    async fn refresh(&self, request: &Request) -> Result<Answer, Answer> {
+        let Refresh { secrets } = body(&request.body, r#"{"secrets": ["NAME"]}"#)?;
+        self.api.known(&secrets)?;
+        let done = self.api.run(PATIENCE, |reply| Command::Refresh { secrets, reply }).await?;
+        Ok(json(StatusCode::OK, &serde_json::json!({ "message": done })))
+    }
+
+    fn ready(&self) -> Answer {
+        let readiness = self.api.board.snapshot().readiness(self.api.clock.now());
+        let (status, ready) = match readiness {
+            Readiness::Ready => (StatusCode::OK, true),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, false),
+        };
+        json(status, &serde_json::json!({ "ready": ready, "message": readiness.words() }))
+    }
+
+    fn admits(&self, peer: u32) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        self.uids.iter().any(|uid| match uid {
+            Uid::Own => peer == own || peer == 0,
+            Uid::Number(number) => peer == *number,
+        })
+    }
+}
+
+impl Handler for Control {
+    async fn answer(&self, request: Request) -> Answer {
+        match request.uid {
+            Some(uid) if self.admits(uid) => {}
+            Some(uid) => {
+                let words = format!("uid {uid} may not use this socket: admin.uids does not list it");
+                return error(StatusCode::FORBIDDEN, &words);
+            }
+            None => return error(StatusCode::FORBIDDEN, "the caller's uid is not known"),
+        }
+        match (request.path.as_str(), &request.method) {
+            ("/v1/status", &Method::GET) => {
+                json(StatusCode::OK, &Report::of(&self.api.board.snapshot(), &self.api.clock))
+            }
+            ("/v1/live", &Method::GET) => json(StatusCode::OK, &serde_json::json!({ "live": true })),
+            ("/v1/ready", &Method::GET) => self.ready(),
+            ("/v1/refresh", &Method::POST) => self.refresh(&request).await.unwrap_or_else(|answer| answer),
+            ("/v1/status" | "/v1/live" | "/v1/ready", _) => not_allowed("GET"),
+            ("/v1/refresh", _) => not_allowed("POST"),
+            _ => error(
+                StatusCode::NOT_FOUND,
+                "there are GET /v1/status, GET /v1/live, GET /v1/ready and POST /v1/refresh",
+            ),
+        }
+    }
+
+    fn refuse(&self, status: StatusCode, words: &str) -> Answer {
+        error(status, words)
+    }
+}

@@ -1,0 +1,259 @@
+//! What `GET /v1/status` answers and `leasehold status --json` prints: the board, with times that
+//! people and programs can read. There is no value in it.
+//!
+//! Fields may be added; those that are here keep their names and units. Points in time are RFC
+//! 3339 in UTC, beside lengths in seconds as of [`Report::now`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, Moment};
+use crate::events::line::seconds;
+use crate::status::{LastError, ProviderState, SecretState, Snapshot};
+
+/// Everything.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Report {
+    /// Of the running binary.
+    pub version: String,
+    /// When it was asked.
+    pub now: String,
+    /// As `/readyz`.
+    pub ready: bool,
+    /// Why it is not, in words.
+    pub not_ready: Option<String>,
+    /// A termination signal came.
+    pub ending: bool,
+    /// The generation in place.
+    pub generation: Option<GenerationReport>,
+    /// The newest generation that the application acknowledged.
+    pub acknowledged: Option<u64>,
+    /// Why the newest set could not be published, while that lasts.
+    pub refused: Option<String>,
+    /// What a changed configuration file asks for and only a restart takes over.
+    pub needs_restart: Vec<String>,
+    /// By provider.
+    pub providers: BTreeMap<String, ProviderReport>,
+    /// By secret.
+    pub secrets: BTreeMap<String, SecretReport>,
+}
+
+/// The generation in place.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct GenerationReport {
+    /// Its number.
+    pub number: u64,
+    /// Since when.
+    pub published: String,
+    /// For how long.
+    pub age_seconds: f64,
+    /// Its files.
+    pub files: Vec<String>,
+    /// What each action answered for it.
+    pub actions: BTreeMap<String, String>,
+}
+
+/// A provider.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ProviderReport {
+    /// What may be shown of the session (Vault: the token's accessor).
+    pub session: Option<String>,
+    /// When it ends; `null` also where it does not.
+    pub session_ends: Option<String>,
+    /// What is left of it.
+    pub session_remaining_seconds: Option<f64>,
+    /// Sessions that wait to be revoked.
+    pub old_sessions: Vec<String>,
+    /// The last error, while it lasts.
+    pub error: Option<ErrorReport>,
+}
+
+/// A secret.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SecretReport {
+    /// Its provider.
+    pub provider: String,
+    /// Whether the set is whole without it.
+    pub required: bool,
+    /// In one word.
+    pub state: State,
+    /// The store's version.
+    pub version: Option<String>,
+    /// The lease in use.
+    pub lease: Option<String>,
+    /// When it was issued.
+    pub issued: Option<String>,
+    /// How long ago.
+    pub age_seconds: Option<f64>,
+    /// When it ends, the session's end included; `null` where it is polled.
+    pub expires: Option<String>,
+    /// What is left of it.
+    pub remaining_seconds: Option<f64>,
+    /// How long it was granted for at first.
+    pub granted_seconds: Option<f64>,
+    /// Replaced leases that are not revoked yet.
+    pub retiring: Vec<String>,
+    /// The store's last good answer.
+    pub last_success: Option<String>,
+    /// What is done next.
+    pub next: Option<NextReport>,
+    /// For how long an acknowledgement has been awaited.
+    pub awaiting_ack_seconds: Option<f64>,
+    /// Mints allowed in 60 s.
+    pub mints_ceiling: u32,
+    /// The last error, while it lasts.
+    pub error: Option<ErrorReport>,
+}
+
+/// A secret's state.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A value is held, and all is well.
+    Held,
+    /// A value is held; what was tried last went wrong.
+    Failing,
+    /// A value is held, and an application has yet to acknowledge it.
+    AwaitingAck,
+    /// It has truly expired.
+    Expired,
+    /// There is no value yet.
+    Missing,
+    /// There is no value, and it is not required.
+    LeftOut,
+}
+
+/// What is done next.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct NextReport {
+    /// What.
+    pub action: String,
+    /// When.
+    pub at: String,
+    /// In how long; 0 where it is due.
+    pub in_seconds: f64,
+}
+
+/// An error.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ErrorReport {
+    /// What kind.
+    pub kind: String,
+    /// In words.
+    pub text: String,
+    /// When.
+    pub at: String,
+    /// How many in a row.
+    pub count: u32,
+}
+
+impl Report {
+    /// What stands on the board now.
+    pub fn of(board: &Snapshot, clock: &Clock) -> Self {
+        let at = At { clock, now: clock.now() };
+        let readiness = board.readiness(at.now);
+        let ready = readiness == crate::status::Readiness::Ready;
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: at.wall(at.now),
+            ready,
+            not_ready: (!ready).then(|| readiness.words()),
+            ending: board.ending,
+            generation: board.generation.as_ref().map(|generation| GenerationReport {
+                number: generation.number,
+                published: at.wall(generation.published),
+                age_seconds: at.age(generation.published),
+                files: generation.files.clone(),
+                actions: generation.actions.clone(),
+            }),
+            acknowledged: board.acknowledged,
+            refused: board.refused.clone(),
+            needs_restart: board.needs_restart.clone(),
+            providers: board
+                .providers
+                .iter()
+                .map(|(name, state)| (name.clone(), at.provider(state)))
+                .collect(),
+            secrets: board.secrets.iter().map(|(name, state)| (name.clone(), at.secret(state))).collect(),
+        }
+    }
+}
+
+/// One moment, and the clock that says what it is on the wall.
+struct At<'a> {
+    clock: &'a Clock,
+    now: Moment,
+}
+
+impl At<'_> {
+    fn provider(&self, state: &ProviderState) -> ProviderReport {
+        ProviderReport {
+            session: state.session.clone(),
+            session_ends: state.session_ends.map(|end| self.wall(end)),
+            session_remaining_seconds: state.session_ends.map(|end| self.remaining(end)),
+            old_sessions: state.old_sessions.clone(),
+            error: state.error.as_ref().map(|error| self.error(error)),
+        }
+    }
+
+    fn secret(&self, state: &SecretState) -> SecretReport {
+        SecretReport {
+            provider: state.provider.clone(),
+            required: state.required,
+            state: self.state(state),
+            version: state.version.clone(),
+            lease: state.lease.clone(),
+            issued: state.issued.map(|issued| self.wall(issued)),
+            age_seconds: state.issued.map(|issued| self.age(issued)),
+            expires: state.expires.map(|end| self.wall(end)),
+            remaining_seconds: state.expires.map(|end| self.remaining(end)),
+            granted_seconds: state.granted.map(seconds),
+            retiring: state.retiring.clone(),
+            last_success: state.last_success.map(|at| self.wall(at)),
+            next: state.next.as_ref().map(|(at, action)| NextReport {
+                action: action.clone(),
+                at: self.wall(*at),
+                in_seconds: self.remaining(*at),
+            }),
+            awaiting_ack_seconds: state.awaiting_ack.map(|since| self.age(since)),
+            mints_ceiling: state.mints_ceiling,
+            error: state.error.as_ref().map(|error| self.error(error)),
+        }
+    }
+
+    fn state(&self, state: &SecretState) -> State {
+        if state.is_expired(self.now) {
+            State::Expired
+        } else if !state.held {
+            if state.required { State::Missing } else { State::LeftOut }
+        } else if state.error.is_some() {
+            State::Failing
+        } else if state.awaiting_ack.is_some() {
+            State::AwaitingAck
+        } else {
+            State::Held
+        }
+    }
+
+    fn error(&self, error: &LastError) -> ErrorReport {
+        ErrorReport {
+            kind: error.kind.as_str().to_owned(),
+            text: error.text.clone(),
+            at: self.wall(error.at),
+            count: error.count,
+        }
+    }
+
+    fn wall(&self, at: Moment) -> String {
+        humantime::format_rfc3339_seconds(self.clock.wall(at)).to_string()
+    }
+
+    fn age(&self, since: Moment) -> f64 {
+        seconds(self.now.since(since))
+    }
+
+    fn remaining(&self, end: Moment) -> f64 {
+        seconds(end.since(self.now))
+    }
+}

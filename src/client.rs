@@ -1,0 +1,290 @@
+//! The other side of the sockets: what `status`, `refresh`, `probe`, `ack` and `stale` ask a
+//! running instance.
+//!
+//! Nothing is printed and no exit code chosen here: texts go to a writer that the caller gives,
+//! failures come back as a [`ClientError`], whose text is one line that says what to do.
+
+mod connection;
+mod table;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+
+use crate::admin::{ACK_SOCKET, Report};
+use crate::clock::Clock;
+use crate::config::model;
+use connection::{Reply, Target};
+pub use table::write_table;
+
+/// Where a running instance is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// `admin.listen`.
+    pub admin: Option<PathBuf>,
+    /// `telemetry.listen`.
+    pub telemetry: Option<SocketAddr>,
+    /// `..ack.sock` in `output.directory`.
+    pub ack: Option<PathBuf>,
+}
+
+impl Endpoints {
+    /// What a configuration says; `output_directory` only for `ack` and `stale`.
+    pub fn of(admin: &model::Admin, telemetry: &model::Telemetry, output_directory: Option<&Path>) -> Self {
+        Self {
+            admin: admin.listen.clone(),
+            telemetry: telemetry.listen,
+            ack: output_directory.map(|directory| directory.join(ACK_SOCKET)),
+        }
+    }
+}
+
+/// What `probe` asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Does it turn over?
+    Live,
+    /// May the application count on its files?
+    Ready,
+}
+
+/// Asks a running instance.
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoints: Endpoints,
+    clock: Clock,
+}
+
+/// What came of asking, where it was not what was wanted. No value is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// The configuration turns it off.
+    Off {
+        /// The key: `admin.listen`.
+        key: &'static str,
+    },
+    /// Nothing listens there.
+    NotRunning {
+        /// Where it was asked: `unix:/run/leasehold/admin.sock`.
+        target: String,
+    },
+    /// We may not ask there.
+    Forbidden {
+        /// Where it was asked.
+        target: String,
+        /// Why, in words.
+        why: String,
+    },
+    /// It runs, and is not ready.
+    NotReady {
+        /// Why, in words.
+        why: String,
+    },
+    /// It runs, and says no.
+    Refused {
+        /// Why, in words.
+        why: String,
+    },
+    /// It took the question and gave no whole answer.
+    NoAnswer {
+        /// Where it was asked.
+        target: String,
+        /// What happened, in words.
+        why: String,
+    },
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off { key } => {
+                write!(f, "`{key}` is turned off in the configuration: turn it on to ask it")
+            }
+            Self::NotRunning { target } => write!(
+                f,
+                "nothing listens on {target}: is leasehold running in this container, with the same \
+                 configuration file?"
+            ),
+            Self::Forbidden { target, why } => write!(f, "may not use {target}: {why}"),
+            Self::NotReady { why } => f.write_str(why),
+            Self::Refused { why } => write!(f, "refused: {why}"),
+            Self::NoAnswer { target, why } => {
+                write!(f, "no answer from {target}: {why}; look at the log of leasehold there")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// For what the engine does not have to do.
+const SHORT: Duration = Duration::from_secs(5);
+/// For a refresh: as long as the server waits, and a little.
+const LONG: Duration = Duration::from_secs(65);
+/// Between two tries of a probe that waits.
+const PROBE_PAUSE: Duration = Duration::from_millis(200);
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Words {
+    message: String,
+    generation: u64,
+}
+
+impl Client {
+    /// A client of the instance that listens there.
+    pub fn new(endpoints: Endpoints, clock: Clock) -> Self {
+        Self { endpoints, clock }
+    }
+
+    /// What is held.
+    pub async fn status(&self) -> Result<Report, ClientError> {
+        let target = self.admin()?;
+        let reply = self.ask(&target, Method::GET, "/v1/status", None, SHORT).await?;
+        reply.json(&target)
+    }
+
+    /// Rotates these now, all where there are none. Returns what was done, in words.
+    pub async fn refresh(&self, secrets: &[String]) -> Result<String, ClientError> {
+        let target = self.admin()?;
+        let body = serde_json::json!({ "secrets": secrets });
+        let reply = self.ask(&target, Method::POST, "/v1/refresh", Some(body), LONG).await?;
+        Ok(reply.json::<Words>(&target)?.message)
+    }
+
+    /// Says that the application uses a generation, the newest where `None`. Returns the one that
+    /// is acknowledged now.
+    pub async fn ack(&self, generation: Option<u64>, name: Option<&str>) -> Result<u64, ClientError> {
+        let target = self.ack_socket()?;
+        let body = serde_json::json!({ "generation": generation, "name": name });
+        let reply = self.ask(&target, Method::POST, "/v1/ack", Some(body), 2 * SHORT).await?;
+        Ok(reply.json::<Words>(&target)?.generation)
+    }
+
+    /// Says that the application was refused with a secret. Returns what is done, in words.
+    pub async fn stale(&self, secret: &str) -> Result<String, ClientError> {
+        let target = self.ack_socket()?;
+        let body = serde_json::json!({ "secret": secret });
+        let reply = self.ask(&target, Method::POST, "/v1/stale", Some(body), 2 * SHORT).await?;
+        Ok(reply.json::<Words>(&target)?.message)
+    }
+
+    /// Asks the admin socket, and the telemetry port where that cannot be asked. With `wait`,
+    /// again until the answer is yes or that time is over.
+    pub async fn probe(&self, probe: Probe, wait: Option<Duration>) -> Result<(), ClientError> {
+        let deadline = self.clock.now() + wait.unwrap_or_default();
+        loop {
+            let error = match self.probe_once(probe).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let left = deadline.since(self.clock.now());
+            let passing = matches!(
+                error,
+                ClientError::NotRunning { .. } | ClientError::NotReady { .. } | ClientError::NoAnswer { .. }
+            );
+            if !passing || left.is_zero() {
+                return Err(error);
+            }
+            self.clock.sleep(PROBE_PAUSE.min(left)).await;
+        }
+    }
+
+    async fn probe_once(&self, probe: Probe) -> Result<(), ClientError> {
+        let path = match probe {
+            Probe::Live => "/v1/live",
+            Probe::Ready => "/v1/ready",
+        };
+        let asked = match self.admin() {
+            Ok(target) => self.ask(&target, Method::GET, path, None, SHORT).await.map(drop),
+            Err(off) => Err(off),
+        };
+        let unreachable = match asked {
+            Err(
+                error @ (ClientError::Off { .. }
+                | ClientError::NotRunning { .. }
+                | ClientError::Forbidden { .. }),
+            ) => error,
+            other => return other,
+        };
+        let Some(address) = self.endpoints.telemetry else {
+            return Err(unreachable);
+        };
+        let path = match probe {
+            Probe::Live => "/livez",
+            Probe::Ready => "/readyz",
+        };
+        let target = Target::Tcp(here(address));
+        match self.ask(&target, Method::GET, path, None, SHORT).await {
+            Err(ClientError::NotRunning { target }) => Err(match unreachable {
+                ClientError::NotRunning { target: socket } => {
+                    ClientError::NotRunning { target: format!("{socket}, nor on {target}") }
+                }
+                ClientError::Off { .. } => ClientError::NotRunning { target },
+                other => other,
+            }),
+            other => other.map(drop),
+        }
+    }
+
+    async fn ask(
+        &self,
+        target: &Target,
+        method: Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+        patience: Duration,
+    ) -> Result<Reply, ClientError> {
+        let asked = connection::ask(target, method, path, body);
+        let Some(reply) = self.clock.within(patience, asked).await else {
+            let why = format!("it is silent for {} s", patience.as_secs());
+            return Err(ClientError::NoAnswer { target: target.to_string(), why });
+        };
+        let reply = reply?;
+        match reply.status {
+            status if status.is_success() => Ok(reply),
+            StatusCode::FORBIDDEN => {
+                let why = format!("{}; run this as root or as the uid of leasehold", reply.why());
+                Err(ClientError::Forbidden { target: target.to_string(), why })
+            }
+            StatusCode::SERVICE_UNAVAILABLE if path.contains("ready") => {
+                Err(ClientError::NotReady { why: reply.why() })
+            }
+            _ => Err(ClientError::Refused { why: reply.why() }),
+        }
+    }
+
+    fn admin(&self) -> Result<Target, ClientError> {
+        let path = self.endpoints.admin.clone();
+        path.map(Target::Unix).ok_or(ClientError::Off { key: "admin.listen" })
+    }
+
+    fn ack_socket(&self) -> Result<Target, ClientError> {
+        let path = self.endpoints.ack.clone();
+        path.map(Target::Unix).ok_or(ClientError::Off { key: "output.directory" })
+    }
+}
+
+/// Writes a report as one JSON object, for `status --json`.
+pub fn write_json(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(report).expect("plain data with string keys");
+    writeln!(out, "{text}")
+}
+
+/// What listens on all addresses is asked on the loopback one.
+fn here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests;
