@@ -23,3 +23,4 @@ pub mod slot;
 pub mod status;
 pub mod telemetry;
 pub mod volume;
+pub mod watch;
