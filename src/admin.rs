@@ -9,7 +9,7 @@
 //! | admin | `GET /v1/status` | | [`Report`] |
 //! | admin | `GET /v1/live` | | `{"live": true}` |
 //! | admin | `GET /v1/ready` | | 200 or 503, `{"ready": …, "message": …}` |
-//! | admin | `POST /v1/refresh` | `{"secrets": ["db"]}`; none, or no names: all | `{"message": …}` |
+//! | admin | `POST /v1/refresh` | `{"secrets": ["db"]}`; none, or no names: all | `{"secrets": {"db": WORDS}}` |
 //! | ack | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}` |
 //! | ack | `POST /v1/stale` | `{"secret": "db"}` | `{"message": …}` |
 //!
@@ -21,6 +21,7 @@ mod control;
 mod report;
 mod socket;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,10 +29,11 @@ use http::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::model;
+use crate::config::model::{self, Config, Files};
 use crate::events::{Event, Events};
 use crate::http_server::{self, Answer, Bounds};
 use crate::status::Board;
@@ -49,12 +51,12 @@ pub enum Command {
     Refresh {
         /// These; all where empty. They exist, as of the last look at the board.
         secrets: Vec<String>,
-        /// What was done.
-        reply: oneshot::Sender<Result<String, String>>,
+        /// What came of it, by secret.
+        reply: oneshot::Sender<Result<BTreeMap<String, String>, String>>,
     },
     /// The application uses a generation.
     Ack {
-        /// Which; the newest where `None`. It exists, as of the last look at the board.
+        /// Which; the newest where `None`.
         generation: Option<u64>,
         /// Who says so.
         name: Option<String>,
@@ -70,9 +72,9 @@ pub enum Command {
     },
 }
 
-/// What both sockets need.
+/// What the sockets and the telemetry port need of the process that they are a door to.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub struct House {
     /// What is held.
     pub board: Board,
     /// The clock.
@@ -81,6 +83,22 @@ pub struct Api {
     pub events: Events,
     /// Where commands go.
     pub commands: mpsc::Sender<Command>,
+}
+
+/// Starts both sockets as tasks in `serving`, until cancelled. To be called once the output
+/// directory is there.
+pub fn start(config: &Config, house: &House, cancel: &CancellationToken, serving: &mut JoinSet<()>) {
+    let output = match &config.files {
+        Files::Named(files) if files.is_empty() => None,
+        _ => Some(config.output.directory.as_path()),
+    };
+    let sockets = [
+        Server::admin(&config.admin, house.clone()),
+        output.and_then(|directory| Server::acknowledgements(directory, house.clone())),
+    ];
+    for server in sockets.into_iter().flatten() {
+        serving.spawn(server.serve(cancel.clone()));
+    }
 }
 
 /// One of the sockets, listening but not yet answering. Its file goes when it is dropped.
@@ -116,7 +134,7 @@ const ACK_BOUNDS: Bounds = Bounds {
 impl Server {
     /// The socket for operators. One that cannot be had is a warning, not an end: `None`, as where
     /// the configuration turns it off. To be called inside the runtime.
-    pub fn admin(config: &model::Admin, api: Api) -> Option<Self> {
+    pub fn admin(config: &model::Admin, house: House) -> Option<Self> {
         let path = config.listen.as_deref()?;
         let audience = socket::Audience::of(&config.uids);
         let socket = match Socket::bind_in_own_directory(path, audience) {
@@ -127,18 +145,18 @@ impl Server {
                      asks it",
                     path.display()
                 );
-                api.events.emit(&Event::Warning { text: &text });
+                house.events.emit(&Event::Warning { text: &text });
                 return None;
             }
         };
-        let clock = api.clock.clone();
-        let surface = Surface::Admin(control::Control::new(api, config.uids.clone()));
+        let clock = house.clock.clone();
+        let surface = Surface::Admin(control::Control::new(house, config.uids.clone()));
         Some(Self { socket, surface, clock })
     }
 
     /// The socket for the application, in the output directory, which exists. One that cannot be
     /// had is a warning: `None`. To be called inside the runtime.
-    pub fn acknowledgements(output_directory: &Path, api: Api) -> Option<Self> {
+    pub fn acknowledgements(output_directory: &Path, house: House) -> Option<Self> {
         let path = output_directory.join(ACK_SOCKET);
         let socket = match Socket::bind(&path, socket::Audience::Everyone) {
             Ok(socket) => socket,
@@ -147,12 +165,12 @@ impl Server {
                     "no acknowledgement socket at {}: {why}; going on without `ack` and `stale`",
                     path.display()
                 );
-                api.events.emit(&Event::Warning { text: &text });
+                house.events.emit(&Event::Warning { text: &text });
                 return None;
             }
         };
-        let clock = api.clock.clone();
-        let surface = Surface::Ack(ack::Acknowledgements::new(api));
+        let clock = house.clock.clone();
+        let surface = Surface::Ack(ack::Acknowledgements::new(house));
         Some(Self { socket, surface, clock })
     }
 
@@ -171,7 +189,7 @@ impl Server {
     }
 }
 
-impl Api {
+impl House {
     /// Hands a command over and waits for its reply, at most `patience`.
     async fn run<T>(
         &self,
@@ -194,9 +212,13 @@ impl Api {
         }
     }
 
-    /// An answer where one of these is no secret.
+    /// An answer where one of these is no secret. Before there is anything on the board, the engine
+    /// says so itself.
     fn known<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Result<(), Answer> {
         let board = self.board.snapshot();
+        if board.secrets.is_empty() {
+            return Ok(());
+        }
         let Some(unknown) = names.into_iter().find(|name| !board.secrets.contains_key(*name)) else {
             return Ok(());
         };

@@ -7,6 +7,7 @@
 mod connection;
 mod table;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -134,6 +135,7 @@ const PROBE_PAUSE: Duration = Duration::from_millis(200);
 struct Words {
     message: String,
     generation: u64,
+    secrets: BTreeMap<String, String>,
 }
 
 impl Client {
@@ -149,12 +151,13 @@ impl Client {
         reply.json(&target)
     }
 
-    /// Rotates these now, all where there are none. Returns what was done, in words.
-    pub async fn refresh(&self, secrets: &[String]) -> Result<String, ClientError> {
+    /// Rotates these now, all where there are none. Returns what came of it in words, by secret;
+    /// words that start with `failed` say that it went wrong.
+    pub async fn refresh(&self, secrets: &[String]) -> Result<BTreeMap<String, String>, ClientError> {
         let target = self.admin()?;
         let body = serde_json::json!({ "secrets": secrets });
         let reply = self.ask(&target, Method::POST, "/v1/refresh", Some(body), LONG).await?;
-        Ok(reply.json::<Words>(&target)?.message)
+        Ok(reply.json::<Words>(&target)?.secrets)
     }
 
     /// Says that the application uses a generation, the newest where `None`. Returns the one that

@@ -25,3 +25,4 @@ pub mod slot;
 pub mod status;
 pub mod telemetry;
 pub mod volume;
+pub mod watch;

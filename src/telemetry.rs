@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::House;
 use crate::clock::Clock;
+use crate::config::model;
 use crate::events::metrics::Exposition;
 use crate::events::{Event, Events};
 use crate::http_server::{self, Answer, Bounds, Handler, Listener, Request};
@@ -21,6 +24,20 @@ use crate::status::{Board, Readiness};
 
 const BOUNDS: Bounds =
     Bounds { connections: 32, body: 0, receive: Duration::from_secs(5), answer: Duration::from_secs(5) };
+
+/// Starts the port as a task in `serving`, until cancelled.
+pub fn start(
+    config: &model::Telemetry,
+    house: &House,
+    cancel: &CancellationToken,
+    serving: &mut JoinSet<()>,
+) {
+    let House { board, clock, events, .. } = house.clone();
+    let server = config.listen.and_then(|address| Telemetry::bind(address, board, clock, events));
+    if let Some(server) = server {
+        serving.spawn(server.serve(cancel.clone()));
+    }
+}
 
 /// The server, listening but not yet answering.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::{Api, Command, body, error, json, not_allowed};
+use super::{Command, House, body, error, json, not_allowed};
 use crate::http_server::{Answer, Handler, Request};
 
 /// How long the engine may take to say what it does.
@@ -16,7 +16,7 @@ const NAME: usize = 255;
 
 #[derive(Debug)]
 pub(super) struct Acknowledgements {
-    api: Api,
+    house: House,
 }
 
 #[derive(Default, Deserialize)]
@@ -33,8 +33,8 @@ struct Stale {
 }
 
 impl Acknowledgements {
-    pub(super) fn new(api: Api) -> Self {
-        Self { api }
+    pub(super) fn new(house: House) -> Self {
+        Self { house }
     }
 
     async fn ack(&self, request: &Request) -> Result<Answer, Answer> {
@@ -42,21 +42,14 @@ impl Acknowledgements {
         if name.as_ref().is_some_and(|name| name.len() > NAME) {
             return Err(error(StatusCode::BAD_REQUEST, "the name is longer than 255 bytes"));
         }
-        let Some(newest) = self.api.board.snapshot().generation.map(|generation| generation.number) else {
-            return Err(error(StatusCode::CONFLICT, "no generation is published yet"));
-        };
-        if let Some(asked) = generation.filter(|asked| *asked > newest) {
-            let words = format!("there is no generation {asked} yet; the newest is {newest}");
-            return Err(error(StatusCode::CONFLICT, &words));
-        }
-        let generation = self.api.run(PATIENCE, |reply| Command::Ack { generation, name, reply }).await?;
+        let generation = self.house.run(PATIENCE, |reply| Command::Ack { generation, name, reply }).await?;
         Ok(json(StatusCode::OK, &serde_json::json!({ "generation": generation })))
     }
 
     async fn stale(&self, request: &Request) -> Result<Answer, Answer> {
         let Stale { secret } = body(&request.body, r#"{"secret": "NAME"}"#)?;
-        self.api.known([&secret])?;
-        let done = self.api.run(PATIENCE, |reply| Command::Stale { secret, reply }).await?;
+        self.house.known([&secret])?;
+        let done = self.house.run(PATIENCE, |reply| Command::Stale { secret, reply }).await?;
         Ok(json(StatusCode::OK, &serde_json::json!({ "message": done })))
     }
 }

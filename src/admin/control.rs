@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::{Api, Command, Report, body, error, json, not_allowed};
+use super::{Command, House, Report, body, error, json, not_allowed};
 use crate::config::model::Uid;
 use crate::http_server::{Answer, Handler, Request};
 use crate::status::Readiness;
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(55);
 
 #[derive(Debug)]
 pub(super) struct Control {
-    api: Api,
+    house: House,
     uids: Vec<Uid>,
 }
 
@@ -26,19 +26,19 @@ struct Refresh {
 }
 
 impl Control {
-    pub(super) fn new(api: Api, uids: Vec<Uid>) -> Self {
-        Self { api, uids }
+    pub(super) fn new(house: House, uids: Vec<Uid>) -> Self {
+        Self { house, uids }
     }
 
     async fn refresh(&self, request: &Request) -> Result<Answer, Answer> {
         let Refresh { secrets } = body(&request.body, r#"{"secrets": ["NAME"]}"#)?;
-        self.api.known(&secrets)?;
-        let done = self.api.run(PATIENCE, |reply| Command::Refresh { secrets, reply }).await?;
-        Ok(json(StatusCode::OK, &serde_json::json!({ "message": done })))
+        self.house.known(&secrets)?;
+        let done = self.house.run(PATIENCE, |reply| Command::Refresh { secrets, reply }).await?;
+        Ok(json(StatusCode::OK, &serde_json::json!({ "secrets": done })))
     }
 
     fn ready(&self) -> Answer {
-        let readiness = self.api.board.snapshot().readiness(self.api.clock.now());
+        let readiness = self.house.board.snapshot().readiness(self.house.clock.now());
         let (status, ready) = match readiness {
             Readiness::Ready => (StatusCode::OK, true),
             _ => (StatusCode::SERVICE_UNAVAILABLE, false),
@@ -67,7 +67,7 @@ impl Handler for Control {
         }
         match (request.path.as_str(), &request.method) {
             ("/v1/status", &Method::GET) => {
-                json(StatusCode::OK, &Report::of(&self.api.board.snapshot(), &self.api.clock))
+                json(StatusCode::OK, &Report::of(&self.house.board.snapshot(), &self.house.clock))
             }
             ("/v1/live", &Method::GET) => json(StatusCode::OK, &serde_json::json!({ "live": true })),
             ("/v1/ready", &Method::GET) => self.ready(),

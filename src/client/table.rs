@@ -123,7 +123,10 @@ fn state(state: State) -> &'static str {
 fn remaining(secret: &SecretReport) -> String {
     const BAR: f64 = 10.0;
     let Some(left) = secret.remaining_seconds else {
-        return if secret.state == State::Missing { "-".to_owned() } else { "does not end".to_owned() };
+        return match secret.state {
+            State::Missing | State::LeftOut => "-".to_owned(),
+            _ => "does not end".to_owned(),
+        };
     };
     let text = length(left);
     match secret.granted_seconds {
