@@ -246,7 +246,10 @@ fn through_proxy(error: &(dyn StdError + 'static)) -> Trouble {
         Some(Trouble::Refused) => "refused the connection",
         Some(Trouble::ConnectTimedOut) => "did not answer in time",
         Some(_) => "cannot be reached",
-        None => "would not open a tunnel to the store",
+        None => {
+            "would not open a tunnel to the store: it may not allow that address, or want a user and a \
+             password in its URL"
+        }
     })
 }
 

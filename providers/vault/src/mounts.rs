@@ -65,11 +65,11 @@ impl Mounts {
             200..=299 => {
                 let state: MountState = answer.data(&api.site(ask))?;
                 let mount = Mount::from(state);
-                if mount.holds(path) {
-                    self.lock().mounts.push((ask.namespace.map(str::to_owned), mount.clone()));
-                    return Ok(mount);
+                if !mount.holds(path) {
+                    return Ok(Mount::guess(path));
                 }
-                Ok(Mount::guess(path))
+                self.learned(ask.namespace, mount.clone());
+                Ok(mount)
             }
             // Denied (or the token is dead: the request that follows will tell).
             400..=428 => Ok(Mount::guess(path)),
@@ -77,9 +77,13 @@ impl Mounts {
         }
     }
 
-    /// The answer told what the store would not say.
+    /// What a mount is, told by the store or by an answer. Several may have asked at once.
     pub(crate) fn learned(&self, namespace: Option<&str>, mount: Mount) {
-        self.lock().mounts.push((namespace.map(str::to_owned), mount));
+        let entry = (namespace.map(str::to_owned), mount);
+        let mut known = self.lock();
+        if !known.mounts.contains(&entry) {
+            known.mounts.push(entry);
+        }
     }
 
     /// A path whose mount the store would not name was served: do not ask for it again.

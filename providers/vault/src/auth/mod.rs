@@ -93,8 +93,8 @@ impl Auth {
             }
         };
         let (mount, namespace, method) = match raw {
-            RawAuth::Token(raw) => {
-                let place = (raw.mount.clone(), raw.namespace.clone());
+            RawAuth::Token(mut raw) => {
+                let place = (raw.mount.take(), raw.namespace.take());
                 (place.0, place.1, token::parse(raw, environment, problems).map(Method::Token))
             }
             RawAuth::Approle(mut raw) => {

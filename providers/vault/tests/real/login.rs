@@ -76,6 +76,21 @@ async fn approle_logs_in_with_ids_from_files_and_a_wrong_one_is_denied_for_good(
 }
 
 #[tokio::test]
+async fn a_role_that_is_bound_by_address_alone_needs_no_secret_id() {
+    let mount = vault().approle_mount("bound");
+    let options = json!({ "bind_secret_id": false, "token_bound_cidrs": ["127.0.0.0/8"] });
+    let path = format!("auth/{}/role/web", mount.path());
+    vault().write(&path, options);
+    let id = vault().read(&format!("{path}/role-id")).unwrap();
+    let auth = json!({ "method": "approle", "mount": mount.path(), "role_id": id["data"]["role_id"] });
+    session(&*provider(at_vault(auth.clone()))).await;
+    vault().write(&path, json!({ "bind_secret_id": true }));
+    let error = refused(&*provider(at_vault(auth))).await;
+    assert_eq!(error.kind, Kind::Denied, "{error}");
+    assert!(error.detail.contains("no secret_id is configured"), "{error}");
+}
+
+#[tokio::test]
 async fn a_wrapped_secret_id_is_unwrapped_once_kept_and_used_again() {
     let mount = vault().approle_mount("wrapped");
     let role = mount.role("web", json!({ "token_ttl": "60s" }));
