@@ -11,11 +11,10 @@ mod reload;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Environment, Error, Kind};
+use leasehold_core::{Environment, Error};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -72,12 +71,15 @@ impl fmt::Display for Failure {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Deadline { after, missing } => {
-                write!(f, "no whole set of secrets within {} (lifecycle.startup_deadline): {missing}", length(*after))
+                write!(
+                    f,
+                    "no whole set of secrets within {} (lifecycle.startup_deadline): {missing}",
+                    length(*after)
+                )
             }
-            Self::Expired { secret } => write!(
-                f,
-                "secret \"{secret}\" has expired without a successor, and its on_expiry is exit"
-            ),
+            Self::Expired { secret } => {
+                write!(f, "secret \"{secret}\" has expired without a successor, and its on_expiry is exit")
+            }
             Self::Output(text) | Self::Render(text) | Self::Internal(text) => f.write_str(text),
             Self::Interrupted => f.write_str("told to end before the first set was in place"),
         }
@@ -109,7 +111,8 @@ impl App {
 
     /// Runs until it is told to end, or fails.
     pub async fn run(self) -> Result<(), Failure> {
-        let signals = Signals::new().map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
+        let signals =
+            Signals::new().map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
         let mut house = build::house(self, signals).await?;
         let outcome = house.live().await;
         house.close(outcome).await
@@ -132,13 +135,29 @@ impl Signals {
         })
     }
 
-    /// The next request to end.
-    async fn end(&mut self) -> Ending {
+    /// The next one.
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => Ending::Terminate,
-            _ = self.interrupt.recv() => Ending::Interrupt,
+            _ = self.terminate.recv() => Told::End(Ending::Terminate),
+            _ = self.interrupt.recv() => Told::End(Ending::Interrupt),
+            _ = self.hangup.recv() => Told::Reload,
         }
     }
+
+    /// The next request to end.
+    async fn end(&mut self) -> Ending {
+        loop {
+            if let Told::End(ending) = self.next().await {
+                return ending;
+            }
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Told {
+    End(Ending),
+    Reload,
 }
 
 /// How the end was asked for.
@@ -210,19 +229,21 @@ impl House {
             }
             tokio::select! {
                 biased;
-                ending = self.signals.end() => return Outcome::Told(ending),
+                told = self.signals.next() => match told {
+                    Told::End(ending) => return Outcome::Told(ending),
+                    Told::Reload => self.reload(reload::Cause::Signal).await,
+                },
                 Some(fatal) = self.fatal.recv() => return Outcome::Failed(fatal.into()),
                 Some(no_set) = self.no_set.recv() => return Outcome::Failed(no_set.into()),
                 Some(joined) = self.keeping.join_next(), if !self.keeping.is_empty() => {
-                    return Outcome::Failed(Failure::Internal(format!("a keeper ended by itself: {}", told(joined))));
+                    return Outcome::Failed(Failure::Internal(format!("a keeper ended by itself: {}", ended(joined))));
                 }
                 Some(Err(error)) = self.serving.join_next(), if !self.serving.is_empty() => {
-                    return Outcome::Failed(Failure::Internal(format!("a task ended by itself: {}", told(Err(error)))));
+                    return Outcome::Failed(Failure::Internal(format!("a task ended by itself: {}", ended(Err(error)))));
                 }
                 Ok(()) = ready.changed() => {}
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 Some(provider) = self.provider_files.recv() => self.look_again(&provider).await,
-                _ = self.signals.hangup.recv() => self.reload(reload::Cause::Signal).await,
                 Some(()) = self.config_files.recv() => self.reload(reload::Cause::File).await,
                 () = clock.sleep_until(deadline), if !is_ready => return Outcome::Failed(self.too_late()),
             }
@@ -241,7 +262,8 @@ impl House {
             match secret.error.as_ref().or(waits) {
                 Some(error) if !missing.contains(&error.text) => missing.push(error.text.clone()),
                 Some(_) => {}
-                None => missing.push(format!("secret \"{name}\" of provider \"{}\" did not come", secret.provider)),
+                None => missing
+                    .push(format!("secret \"{name}\" of provider \"{}\" did not come", secret.provider)),
             }
         }
         missing.extend(snapshot.refused);
@@ -360,7 +382,7 @@ impl From<NoSet> for Failure {
 }
 
 /// A task's end, without the payload of a panic, which may hold anything.
-fn told(joined: Result<(), tokio::task::JoinError>) -> &'static str {
+fn ended(joined: Result<(), tokio::task::JoinError>) -> &'static str {
     match joined {
         Ok(()) => "it returned",
         Err(error) if error.is_panic() => "it panicked; please report it",
@@ -371,19 +393,6 @@ fn told(joined: Result<(), tokio::task::JoinError>) -> &'static str {
 /// A length as people write it.
 pub(crate) fn length(length: Duration) -> String {
     humantime::format_duration(Duration::from_secs(length.as_secs().max(1))).to_string()
-}
-
-/// The paths of the configuration, for watching.
-fn sources(config: &Config) -> Vec<PathBuf> {
-    config.sources.clone()
-}
-
-/// What an error means for whoever waits for the first generation.
-pub fn kind_of(failure: &Failure) -> Option<Kind> {
-    match failure {
-        Failure::Store(error) => Some(error.kind),
-        _ => None,
-    }
 }
 
 /// What is taken back at the end, by how it came.

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use leasehold_core::Environment;
 
+use crate::app::Mode;
 use crate::config::{self, Config};
 use crate::process;
 use arguments::{Arguments, Command};
@@ -68,8 +69,8 @@ fn names_a_file(error: &clap::Error) -> bool {
 
 fn command(command: Command, environment: Environment, termination: &Termination) -> Exit {
     match command {
-        Command::Run { files } => run::run(run::Mode::Run, files.config, environment, termination),
-        Command::Init { files } => run::run(run::Mode::Init, files.config, environment, termination),
+        Command::Run { files } => run::run(Mode::Run, files.config, environment, termination),
+        Command::Init { files } => run::run(Mode::Init, files.config, environment, termination),
         Command::Check { files } => check::check(files.config, &environment),
         Command::Status { files, watch, json } => ask::status(files.config, &environment, watch, json),
         Command::Refresh { files, secrets } => ask::refresh(files.config, &environment, &secrets),

@@ -35,13 +35,15 @@ pub(super) async fn house(app: App, mut signals: Signals) -> Result<House, Failu
     let board = Board::default();
     let events = Events::new(board.clone(), clock.clone());
 
-    let renderer = Renderer::new(&config.files).map_err(|error| Failure::Render(error.to_string()))?;
+    let renderer =
+        Renderer::new(&config.files).map_err(|error| Failure::Render(publisher::all_words(&error)))?;
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
     for (name, provider) in &config.providers {
         let built = provider.settings.build(name, events.observer(name)).map_err(Failure::Store)?;
         providers.insert(name.clone(), Arc::from(built));
     }
-    let mut patience = Patience { clock: &clock, deadline, events: &events, signals: &mut signals, said: false };
+    let mut patience =
+        Patience { clock: &clock, deadline, events: &events, signals: &mut signals, said: false };
     let opened = patience.wait(|| open_state(&config, &clock)).await?;
     if let Some(warning) = &opened.warning {
         events.emit(&Event::Warning { text: warning });
@@ -125,17 +127,15 @@ pub(super) async fn house(app: App, mut signals: Signals) -> Result<House, Failu
         admin::start(&config, &house, &cancel, &mut serving);
         telemetry::start(&config.telemetry, &house, &cancel, &mut serving);
         files::start(
-            files::Watched {
-                providers: watched,
-                configuration: super::reload::watched(&config),
-            },
+            files::Watched { providers: watched, configuration: super::reload::watched(&config) },
             files::Heard { providers: provider_files_sender, configuration: config_files_sender },
             (clock.clone(), events.clone()),
             &cancel,
             &mut serving,
         );
     }
-    let kept_by = config.secrets.iter().map(|(name, secret)| (name.clone(), secret.provider.clone())).collect();
+    let kept_by =
+        config.secrets.iter().map(|(name, secret)| (name.clone(), secret.provider.clone())).collect();
     let handed_over = if handover.is_enabled() { HandedOver::Yes } else { HandedOver::No };
     Ok(House {
         config,
@@ -239,7 +239,8 @@ fn sort_entries(
         let of_secret = |secret: &str| config.secrets.get(secret).map(|secret| secret.provider.clone());
         let provider = match &entry {
             Entry::Announced { generation, acknowledged, .. } => {
-                before = Before { generation: None, announced: Some(*generation), acknowledged: *acknowledged };
+                before =
+                    Before { generation: None, announced: Some(*generation), acknowledged: *acknowledged };
                 continue;
             }
             Entry::Session { provider, .. } | Entry::Kept { provider, .. } => Some(provider.clone()),
@@ -265,7 +266,7 @@ fn open_state(config: &Config, clock: &Clock) -> Result<handover::Opened, Locked
 }
 
 fn open_volume(config: &Config) -> Result<Volume, Locked> {
-    Volume::open(&config.output).map_err(|error| match error.kind() {
+    Volume::open(&config.output).map_err(|error| match error.kind {
         volume::ErrorKind::Busy(_) => Locked::Busy(error.to_string()),
         _ => Locked::For(error.to_string()),
     })

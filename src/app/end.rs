@@ -12,6 +12,9 @@ use crate::events::Event;
 use crate::keeper::{EndMode, Order};
 use crate::process;
 
+/// How long what is neither keeper nor store may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 impl House {
     /// Ends everything, in the order that keeps the application served for longest.
     pub(super) async fn close(mut self, outcome: Outcome) -> Result<(), Failure> {
@@ -30,7 +33,12 @@ impl House {
             self.end_keepers(mode).await;
         }
         self.cancel.cancel();
-        while self.serving.join_next().await.is_some() {}
+        // The publisher ends when nobody can offer any more; the others were told.
+        drop(self.publisher);
+        let quiet = async { while self.serving.join_next().await.is_some() {} };
+        if self.clock.within(LAST_WORDS, quiet).await.is_none() {
+            self.serving.shutdown().await;
+        }
         match outcome {
             Outcome::Failed(failure) => Err(failure),
             Outcome::Told(_) if self.mode == Mode::Init && !published => Err(Failure::Interrupted),
@@ -115,11 +123,8 @@ impl House {
     fn say_when_it_ends(&self) {
         let now = self.clock.now();
         let snapshot = self.board.snapshot();
-        let nearest = snapshot
-            .secrets
-            .iter()
-            .filter_map(|(name, secret)| Some((secret.expires?, name)))
-            .min();
+        let nearest =
+            snapshot.secrets.iter().filter_map(|(name, secret)| Some((secret.expires?, name))).min();
         let text = match (nearest, self.handed_over) {
             (None, _) => "the set is in place; nothing of it expires".to_owned(),
             (Some((end, name)), HandedOver::Yes) => format!(

@@ -51,7 +51,10 @@ pub(super) fn status(given: Vec<PathBuf>, environment: &Environment, watch: bool
 
 pub(super) fn refresh(given: Vec<PathBuf>, environment: &Environment, secrets: &[String]) -> Exit {
     asking(given, environment, async |client, _| match client.refresh(secrets).await {
-        Ok(words) => answer(&words),
+        Ok(words) => {
+            let lines: Vec<String> = words.iter().map(|(secret, word)| format!("{secret}: {word}")).collect();
+            answer(&lines.join("\n"))
+        }
         Err(error) => failed(&error),
     })
 }

@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use leasehold_core::Kind;
 
+use crate::app::Failure;
 use crate::client::ClientError;
 
 /// How the process ends. The numbers are a contract (those of `sysexits.h`).
@@ -43,6 +44,18 @@ impl From<Kind> for Exit {
             // Passing ones: a new log-in or a new lease mends them, once the store lets it.
             Kind::SessionEnded | Kind::LeaseGone => Self::Unavailable,
             Kind::Internal => Self::Internal,
+        }
+    }
+}
+
+impl From<&Failure> for Exit {
+    fn from(failure: &Failure) -> Self {
+        match failure {
+            Failure::Store(error) => Self::from(error.kind),
+            Failure::Deadline { .. } | Failure::Expired { .. } | Failure::Interrupted => Self::Unavailable,
+            Failure::Output(_) => Self::Output,
+            Failure::Render(_) => Self::Configuration,
+            Failure::Internal(_) => Self::Internal,
         }
     }
 }

@@ -8,15 +8,9 @@ use leasehold_core::Environment;
 
 use super::termination::Termination;
 use super::{Exit, fail, load};
+use crate::app::{App, Mode};
 use crate::config::Config;
 use crate::{config, logging, process};
-
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    Run,
-    Init,
-}
 
 pub(super) fn run(
     mode: Mode,
@@ -63,8 +57,13 @@ fn prepare(given: Vec<PathBuf>, environment: &Environment) -> Result<Config, (Ex
 
 /// The engine, on a runtime of its own, until it ends.
 fn engine(mode: Mode, config: Config, environment: Environment) -> Result<(), (Exit, String)> {
-    let environment = Arc::new(environment);
-    let line = format!("{mode:?} of {} secrets: the engine is not part of this build", config.secrets.len());
-    drop(environment);
-    Err((fail(Exit::Internal, &line), line))
+    let runtime = process::runtime().map_err(|error| {
+        let line = format!("cannot start the runtime: {error}");
+        (fail(Exit::Internal, &line), line)
+    })?;
+    let app = App::new(config, Arc::new(environment), mode);
+    runtime.block_on(app.run()).map_err(|failure| {
+        let line = failure.to_string();
+        (fail(Exit::from(&failure), &line), line)
+    })
 }

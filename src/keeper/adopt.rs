@@ -71,6 +71,9 @@ impl Keeper {
         held.retain(|(_, _, value, _)| self.session_lives_for(value));
         let confirmed = reached && self.confirm_leases(&mut held).await;
         self.choose_current_session();
+        if reached {
+            self.learn();
+        }
         let secrets = self.take_over(held);
         let sessions = self.sessions.iter().count();
         self.links.events.emit(&Event::Adopted { provider: &self.name, sessions, secrets, confirmed });

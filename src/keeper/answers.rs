@@ -59,6 +59,7 @@ impl Keeper {
             Done::Revoked { secret, key, session, result, group } => {
                 self.revoked(&secret, &key, &session, &group, result);
             }
+            Done::Learned => self.learned(),
             Done::SessionRenewed { id, sent, result } => self.session_renewed(&id, sent, result),
             Done::SessionLookedUp { id, sent, result } => self.session_looked_up(&id, sent, result),
             Done::SessionRevoked { id, result } => self.session_revoked(&id, result),

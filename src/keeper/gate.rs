@@ -88,6 +88,9 @@ impl Keeper {
             Action::Revoke { .. } => Operation::Revoke,
             _ => Operation::Fetch,
         };
+        if operation == Operation::Fetch && self.sessions.is_learning() {
+            return None;
+        }
         let at = self.throttled(at, operation, &traits.group);
         if operation != Operation::Fetch || traits.effect == Effect::Reads {
             return Some(at);

@@ -358,3 +358,6 @@ async fn sleep_until(clock: &Clock, wake: Option<Moment>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(all(test, feature = "mock"))]
+mod tests;

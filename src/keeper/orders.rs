@@ -161,6 +161,7 @@ impl Keeper {
         for (name, kept) in before {
             self.part_with(name, kept);
         }
+        self.learn();
     }
 
     /// A secret stands for something else now.

@@ -59,6 +59,7 @@ pub(super) enum Done {
         result: Result<(), Error>,
         group: String,
     },
+    Learned,
     SessionRenewed {
         id: String,
         sent: Moment,
@@ -86,6 +87,12 @@ pub(super) struct Call {
 impl Call {
     pub(super) async fn login(&self, kept: Option<&leasehold_core::SecretBytes>) -> Result<Login, Error> {
         self.bounded(LOGIN_DEADLINE, Operation::Login, "", self.provider.login(kept)).await
+    }
+
+    /// What is not learnt in time is learnt by use.
+    pub(super) async fn learn(&self, session: &Session, references: &[SecretRef]) {
+        let references: Vec<&SecretRef> = references.iter().collect();
+        self.clock.within(DEADLINE, self.provider.learn(session, &references)).await;
     }
 
     pub(super) async fn lookup(&self, session: &Session, what: Target<'_>) -> Result<Option<Term>, Error> {
@@ -162,6 +169,17 @@ impl Keeper {
         self.inflight.spawn(async move {
             let result = call.login(kept.as_deref()).await;
             Done::Login { sent, result }
+        });
+    }
+
+    /// Lets the provider find out what its secrets are, before anything hangs on that.
+    pub(super) fn send_learning(&mut self, session: Session) {
+        let call = self.call();
+        let references: Vec<SecretRef> =
+            self.secrets.values().map(|kept| kept.plan.reference.clone()).collect();
+        self.inflight.spawn(async move {
+            call.learn(&session, &references).await;
+            Done::Learned
         });
     }
 

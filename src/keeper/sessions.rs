@@ -63,6 +63,15 @@ struct LoginState {
     wanted: Option<Moment>,
     /// Refused since.
     refused_since: Option<Moment>,
+    learning: Learning,
+}
+
+/// Whether the provider is finding out what its secrets are: until it knows, nothing is fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Learning {
+    #[default]
+    No,
+    UnderWay,
 }
 
 impl Sessions {
@@ -134,6 +143,11 @@ impl Sessions {
     pub(super) fn login_now(&mut self, now: Moment) {
         self.login.wanted = Some(now);
         self.login.retry = Retry::default();
+    }
+
+    /// Whether it is known what the secrets are.
+    pub(super) fn is_learning(&self) -> bool {
+        self.login.learning == Learning::UnderWay
     }
 
     /// Whether a log-in is under way.
@@ -268,11 +282,6 @@ impl Keeper {
     }
 
     fn opened(&mut self, sent: Moment, session: Session, now: Moment) {
-        if session.uses_left.is_some()
-            && let Err(error) = self.limited_uses_will_do(&session)
-        {
-            return self.fail(Fatal::Store(error));
-        }
         let life = session
             .term
             .map(|term| schedule::life(None, term, sent, self.session_reserve(term.ttl), &mut self.dice));
@@ -297,6 +306,7 @@ impl Keeper {
         }
         self.sessions.insert(held);
         self.sessions.set_current(&id);
+        self.learn();
         self.sessions.login.wanted = None;
         self.sessions.login.refused_since = None;
         let due_again = self
@@ -312,6 +322,24 @@ impl Keeper {
         } else {
             Retry::default()
         };
+    }
+
+    /// Lets the provider find out what its secrets are.
+    pub(super) fn learn(&mut self) {
+        let Some(session) = self.sessions.current().map(|held| held.session.clone()) else { return };
+        self.sessions.login.learning = Learning::UnderWay;
+        self.send_learning(session);
+    }
+
+    /// It knows as much as it can.
+    pub(super) fn learned(&mut self) {
+        self.sessions.login.learning = Learning::No;
+        let limited = self.sessions.current().map(|held| &held.session).filter(|s| s.uses_left.is_some());
+        if let Some(session) = limited
+            && let Err(error) = self.limited_uses_will_do(session)
+        {
+            self.fail(Fatal::Store(error));
+        }
     }
 
     /// A credential for a limited number of requests cannot look after leases.

@@ -1,0 +1,168 @@
+//! Promises 3, 6 and 8: what the store answers, and what that does.
+
+use std::time::Duration;
+
+use leasehold_core::{Kind, Operation};
+use leasehold_mock::Fault;
+
+use super::rig::{Setup, scratch};
+use crate::keeper::Fatal;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn kind(fatal: Fatal) -> Kind {
+    match fatal {
+        Fatal::Store(error) => error.kind,
+        Fatal::Expired { .. } => panic!("nothing has expired"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permanent_error_before_the_first_generation_ends_at_once() {
+    for expected in [Kind::Denied, Kind::Absent, Kind::Invalid] {
+        let mut rig = Setup { yaml: "{}", ..Setup::default() }.start();
+        rig.mock.fail(Fault::new(expected).on(Operation::Fetch));
+        let start = rig.now();
+        let fatal = rig.fatal.recv().await.unwrap();
+        assert_eq!(kind(fatal), expected);
+        assert!(rig.now().since(start) < SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_error_before_the_first_generation_is_waited_out() {
+    for passing in [Kind::Unavailable, Kind::Throttled, Kind::Malformed] {
+        let mut rig = Setup::default().start();
+        rig.mock.fail(Fault::new(passing).times(5));
+        rig.is_ready().await;
+        assert!(rig.fatal.try_recv().is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_log_in_that_a_third_party_confirms_is_tried_for_thirty_seconds() {
+    let mut rig = Setup::default().start();
+    rig.mock.fail(Fault::new(Kind::Denied).on(Operation::Login).passing(None));
+    let start = rig.now();
+    assert_eq!(kind(rig.fatal.recv().await.unwrap()), Kind::Denied);
+    let took = rig.now().since(start);
+    assert!(took >= 30 * SECOND && took < 65 * SECOND, "{took:?}");
+    assert!(rig.mock.requests(Operation::Login) >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_log_in_where_asking_again_locks_us_out_is_tried_as_often_as_allowed() {
+    let mut rig = Setup::default().start();
+    rig.mock.fail(Fault::new(Kind::Denied).on(Operation::Login).passing(Some(3)));
+    assert_eq!(kind(rig.fatal.recv().await.unwrap()), Kind::Denied);
+    assert_eq!(rig.mock.requests(Operation::Login), 3);
+
+    let mut rig = Setup::default().start();
+    rig.mock.fail(Fault::new(Kind::Denied).on(Operation::Login));
+    assert_eq!(kind(rig.fatal.recv().await.unwrap()), Kind::Denied);
+    assert_eq!(rig.mock.requests(Operation::Login), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_answer_of_the_store_ends_us_after_the_first_generation() {
+    for kind in
+        [Kind::Denied, Kind::Absent, Kind::Invalid, Kind::Internal, Kind::Malformed, Kind::Unavailable]
+    {
+        let scratch = scratch();
+        let mut rig = Setup {
+            yaml: "{ ttl: 30s, max_ttl: 1m }",
+            secrets: vec![("db", "database/creds/web"), ("api", "kv/api")],
+            output: Some(scratch.path().join("live")),
+            ..Setup::default()
+        }
+        .start();
+        rig.is_ready().await;
+        rig.mock.fail(Fault::new(kind));
+        rig.pass(120 * SECOND).await;
+        assert!(rig.fatal.try_recv().is_err(), "{kind:?}");
+        assert!(rig.published_user().is_some(), "{kind:?}: the files stay");
+        assert!(rig.secret("db").error.is_some() || kind == Kind::Unavailable, "{kind:?} is visible");
+        rig.mock.heal();
+        rig.until("recovery", |rig| !rig.secret("db").expired && rig.secret("db").error.is_none()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_costs_few_requests_and_recovers_alone() {
+    let mut rig = Setup {
+        yaml: "{ ttl: 20s, max_ttl: 1h }",
+        secrets: vec![("db", "database/creds/web"), ("queue", "rabbit/creds/web"), ("api", "kv/api")],
+        ..Setup::default()
+    }
+    .start();
+    rig.is_ready().await;
+    rig.mock.outage();
+    rig.until("it is noticed", |rig| rig.events.recorded().iter().any(|line| line.contains("failed"))).await;
+    let before = rig.mock.history().len();
+    rig.pass(600 * SECOND).await;
+    let requests = rig.mock.history().len() - before;
+    assert!(requests <= 120, "{requests} requests in ten minutes of outage");
+    rig.mock.heal();
+    rig.until("recovery", |rig| !rig.secret("db").expired && !rig.secret("queue").expired).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_mount_does_not_stop_the_renewals_of_another() {
+    let mut rig = Setup {
+        yaml: "{ ttl: 20s, max_ttl: 10m }",
+        secrets: vec![("db", "database/creds/web"), ("queue", "rabbit/creds/web")],
+        ..Setup::default()
+    }
+    .start();
+    rig.is_ready().await;
+    rig.mock.fail(
+        Fault::new(Kind::Throttled)
+            .on(Operation::Renew)
+            .at("rabbit/creds/web")
+            .retry_after(Duration::from_secs(3_600)),
+    );
+    rig.pass(15 * SECOND).await;
+    rig.until("renewals of the other", |rig| {
+        rig.mock.leases_at("database/creds/web").iter().any(|lease| lease.renewals >= 3)
+    })
+    .await;
+    assert_eq!(rig.mock.mints("database/creds/web"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_costs_one_new_log_in_and_is_then_reported_and_retried() {
+    let mut rig = Setup { yaml: "{ ttl: 30s, max_ttl: 10m }", ..Setup::default() }.start();
+    rig.is_ready().await;
+    rig.mock.deny(Operation::Renew, "database/creds/web");
+    rig.until("the denial", |rig| rig.secret("db").error.is_some()).await;
+    rig.pass(8 * SECOND).await;
+    assert_eq!(rig.mock.requests(Operation::Login), 2);
+    assert!(rig.fatal.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_not_required_is_left_out_where_it_is_absent_or_unreachable() {
+    for kind in [Kind::Absent, Kind::Unavailable] {
+        let scratch = scratch();
+        let mut rig = Setup {
+            secrets: vec![("api", "kv/api"), ("db", "database/creds/web")],
+            required: false,
+            output: Some(scratch.path().join("live")),
+            ..Setup::default()
+        }
+        .start();
+        rig.mock.fail(Fault::new(kind).on(Operation::Fetch).at("kv/api"));
+        rig.is_ready().await;
+        assert!(!scratch.path().join("live/api").exists(), "{kind:?}");
+        assert!(rig.published_user().is_some(), "{kind:?}");
+        rig.mock.heal();
+        rig.until("it comes later", |_| scratch.path().join("live/api/value").exists()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_not_required_and_denied_ends_the_start() {
+    let mut rig = Setup { required: false, ..Setup::default() }.start();
+    rig.mock.deny(Operation::Fetch, "database/creds/web");
+    assert_eq!(kind(rig.fatal.recv().await.unwrap()), Kind::Denied);
+}

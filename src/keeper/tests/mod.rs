@@ -1,0 +1,8 @@
+//! The engine against the mock store, on paused time: what an application would see.
+
+mod adoption;
+mod ending;
+mod failures;
+mod leases;
+mod rig;
+mod sessions;
