@@ -47,7 +47,7 @@ fn run(server: Server, house: House, commands: mpsc::Receiver<Command>, place: A
 fn admin(uids: &[Uid]) -> Running {
     let ((house, commands), place) = (house(), place());
     let listen = Some(place.path().join("state/admin.sock"));
-    let config = model::Admin { listen, uids: uids.to_vec() };
+    let config = model::Admin { listen, uids: uids.to_vec(), drills: false };
     let server = Server::admin(&config, house.clone()).unwrap();
     run(server, house, commands, place)
 }
@@ -413,7 +413,7 @@ async fn a_socket_that_cannot_be_made_is_a_warning_that_says_why() {
     let (house, _commands) = house();
     let place = place();
     let at = |path: PathBuf| {
-        let config = model::Admin { listen: Some(path), uids: vec![Uid::Own] };
+        let config = model::Admin { listen: Some(path), uids: vec![Uid::Own], drills: false };
         assert!(Server::admin(&config, house.clone()).is_none());
         house.events.recorded().pop().unwrap()
     };
@@ -429,7 +429,7 @@ async fn a_socket_that_cannot_be_made_is_a_warning_that_says_why() {
     assert!(said.contains("107 bytes"), "{said}");
     let said = at(place.path().join("missing/deeper/admin.sock"));
     assert!(said.contains("cannot make"), "{said}");
-    let off = model::Admin { listen: None, uids: Vec::new() };
+    let off = model::Admin { listen: None, uids: Vec::new(), drills: false };
     let before = house.events.recorded().len();
     assert!(Server::admin(&off, house.clone()).is_none());
     assert_eq!(house.events.recorded().len(), before, "off is no warning");

@@ -34,7 +34,8 @@ fn start() -> Running {
     let (cancel, mut serving) = (CancellationToken::new(), JoinSet::new());
     let house =
         House { board: board.clone(), clock: clock.clone(), events: events.clone(), commands: sender };
-    let config = model::Admin { listen: Some(place.path().join("admin.sock")), uids: vec![Uid::Own] };
+    let config =
+        model::Admin { listen: Some(place.path().join("admin.sock")), uids: vec![Uid::Own], drills: false };
     let telemetry =
         Telemetry::bind(([127, 0, 0, 1], 0).into(), board.clone(), clock.clone(), events).unwrap();
     let endpoints = Endpoints {
