@@ -64,7 +64,7 @@ pub struct Client {
 /// What came of asking, where it was not what was wanted. No value is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientError {
-    /// The configuration turns it off.
+    /// The configuration turns it off, or does not name it.
     Off {
         /// The key: `admin.listen`.
         key: &'static str,
@@ -104,7 +104,10 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off { key } => {
-                write!(f, "`{key}` is turned off in the configuration: turn it on to ask it")
+                write!(
+                    f,
+                    "`{key}` is off or not named in the configuration, so there is nobody to ask: set it"
+                )
             }
             Self::NotRunning { target } => write!(
                 f,

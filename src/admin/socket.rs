@@ -90,6 +90,11 @@ impl Socket {
         Ok(Self { listener, path: path.to_owned(), file })
     }
 
+    #[cfg(test)]
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn listener(&self) -> &Listener {
         &self.listener
     }
