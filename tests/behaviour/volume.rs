@@ -313,6 +313,7 @@ fn a_generation_that_is_not_whole_is_not_current_and_is_replaced() {
         |live| fs::remove_file(live.join("..data/..manifest.json")).unwrap(),
         |live| fs::write(live.join("..data/..manifest.json"), "{").unwrap(),
         |live| fs::remove_dir_all(live.join("..generation-1")).unwrap(),
+        |live| fs::remove_file(live.join("..data")).unwrap(),
     ] {
         let folder = harness::tmpfs();
         let live = folder.join("live");
