@@ -48,11 +48,6 @@ pub struct RenderError {
     pub text: String,
 }
 
-/// Whether a name in a template that is no secret's is one of the template engine's functions.
-pub fn is_function(name: &str) -> bool {
-    template::is_function(name)
-}
-
 impl Renderer {
     /// Compiles the templates; every one that is no template is in the error.
     pub fn new(files: &Files) -> Result<Self, Vec<RenderError>> {
@@ -78,7 +73,7 @@ impl Renderer {
     }
 
     /// Which secrets each file uses. A template uses every name that it may look up, those of the
-    /// engine's functions among them ([`is_function`]): a secret may have such a name. Empty for
+    /// engine's functions among them (`range`): a secret may have such a name. Empty for
     /// [`Files::EveryField`], whose files are known only once they are rendered.
     pub fn uses(&self) -> &BTreeMap<String, BTreeSet<String>> {
         &self.uses

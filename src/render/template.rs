@@ -72,11 +72,6 @@ pub(crate) fn environment() -> Environment<'static> {
     environment
 }
 
-/// Whether the template engine knows the name without a secret of it (`range`).
-pub(super) fn is_function(name: &str) -> bool {
-    environment().globals().any(|(function, _)| function == name)
-}
-
 /// Our own text for the engine's error: its own may quote a value.
 fn fault(error: &Error, trace: &Trace, source: &str, secrets: &Secrets) -> Fault {
     let line = error.line();
