@@ -72,7 +72,8 @@ impl Renderer {
         if errors.is_empty() { Ok(Self { files: files.clone(), templates, uses }) } else { Err(errors) }
     }
 
-    /// Which secrets each file uses. A template uses every name that it may look up. Empty for
+    /// Which secrets each file uses. A template uses every name that it may look up, those of the
+    /// engine's functions among them (`range`): a secret may have such a name. Empty for
     /// [`Files::EveryField`], whose files are known only once they are rendered.
     pub fn uses(&self) -> &BTreeMap<String, BTreeSet<String>> {
         &self.uses

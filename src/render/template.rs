@@ -37,10 +37,8 @@ impl Templates {
             .add_template_owned(file.to_owned(), source.to_owned())
             .map_err(|error| fault(&error, &Trace::default(), source, &Secrets::new()))?;
         self.sources.insert(file.to_owned(), source.to_owned());
-        let globals: BTreeSet<&str> = self.environment.globals().map(|(name, _)| name).collect();
         let template = self.environment.get_template(file).expect("it was added above");
-        let names = template.undeclared_variables(false);
-        Ok(names.into_iter().filter(|name| !globals.contains(name.as_str())).collect())
+        Ok(template.undeclared_variables(false).into_iter().collect())
     }
 
     pub(super) fn render(&self, file: &str, secrets: &Secrets) -> Result<SecretBytes, Fault> {

@@ -8,8 +8,7 @@ use crate::lock::Holder;
 /// Why the volume cannot be used, or a set not be published. What was in place before stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What kind of failure.
-    pub kind: ErrorKind,
+    kind: ErrorKind,
     text: String,
 }
 
@@ -28,6 +27,11 @@ pub enum ErrorKind {
 impl Error {
     /// The process's exit code where this ends it.
     pub const EXIT: u8 = 73;
+
+    /// What kind of failure.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
 
     pub(super) fn refused(
         tried: &'static str,

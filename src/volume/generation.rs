@@ -34,7 +34,7 @@ pub struct Generation {
 impl Generation {
     /// Reads a generation back; `None`: it is not whole.
     pub(super) fn read(root: &OwnedFd, number: u64) -> Option<Self> {
-        let directory = open_directory(root, &directory_name(number)).ok()?;
+        let directory = open_directory(root, directory_name(number)).ok()?;
         let (stated, files, manifest) = Manifest::parse(&read_small(&directory, MANIFEST)?)?;
         let whole = stated == number && files.iter().all(|file| is_file(&directory, file));
         whole.then_some(Self { number, files, manifest })
@@ -82,7 +82,7 @@ pub(super) struct Writer<'a> {
 impl Writer<'_> {
     /// The paths of the files that are not in the generation with this number just so.
     pub(super) fn changed(&self, tree: &Tree<'_>, old: Option<u64>) -> BTreeSet<String> {
-        let old = old.and_then(|number| open_directory(self.root, &directory_name(number)).ok());
+        let old = old.and_then(|number| open_directory(self.root, directory_name(number)).ok());
         let mut changed = BTreeSet::new();
         self.compare(tree, old.as_ref(), "", &mut changed);
         changed
@@ -149,7 +149,7 @@ impl Writer<'_> {
         // A failed attempt that could not even be removed.
         remove(self.root, number).map_err(|errno| Error::system(WRITE, self.path.join(&name), errno))?;
         let directory = self.make_directory(self.root, &name, &self.path.join(&name))?;
-        let old = old.and_then(|number| open_directory(self.root, &directory_name(number)).ok());
+        let old = old.and_then(|number| open_directory(self.root, directory_name(number)).ok());
         self.fill(tree, &directory, old.as_ref(), "", changed)?;
         let path = self.path.join(&name).join(MANIFEST);
         self.write_file(&directory, MANIFEST, manifest, self.defaults, &path)?;
@@ -274,7 +274,7 @@ pub(super) fn touch(root: &OwnedFd) -> Duration {
 
 fn modified(stat: &Stat) -> Duration {
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(stat.st_mtime_nsec).unwrap_or(0))
+    Duration::from_secs(seconds) + Duration::from_nanos(stat.st_mtime_nsec)
 }
 
 /// Removes a generation, whole or not. What is gone already counts as removed.

@@ -43,7 +43,7 @@ mod body {
         let mut volume = Volume::open(&output(directory)).unwrap();
         std::io::stdout().write_all(b"\nready\n").unwrap();
         loop {
-            let number = volume.current().map_or(0, |current| current.number) + 1;
+            let number = volume.current().unwrap().number + 1;
             let wanted = numbered(number);
             assert_eq!(generation(volume.publish(&wanted, clock.now())).0, number);
             volume.tidy(clock.now(), |_| false);
@@ -134,13 +134,9 @@ fn text(number: u64, name: &str) -> String {
 }
 
 /// Reads the set in place as a careful reader does, through one handle of `..data`.
-fn read_in_place(live: &Path) -> Option<u64> {
+fn read_in_place(live: &Path) -> u64 {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let data = match rustix::fs::open(live.join("..data"), flags, Mode::empty()) {
-        Ok(data) => data,
-        Err(rustix::io::Errno::NOENT) => return None,
-        Err(errno) => panic!("..data: {errno}"),
-    };
+    let data = rustix::fs::open(live.join("..data"), flags, Mode::empty()).expect("there always is a set");
     let manifest: serde_json::Value =
         serde_json::from_str(&read_at(&data, "..manifest.json")).expect("never torn");
     let number = manifest["generation"].as_u64().unwrap();
@@ -152,7 +148,7 @@ fn read_in_place(live: &Path) -> Option<u64> {
         let found = read_at(&data, name);
         assert!(found.as_bytes() == file.bytes.expose(), "{name} of {number} is not whole: {found:?}");
     }
-    Some(number)
+    number
 }
 
 fn read_at(directory: &OwnedFd, name: &str) -> String {
@@ -184,6 +180,7 @@ fn half_done(live: &Path) -> bool {
 fn a_thousand_kills_at_random_moments_leave_one_whole_generation_and_the_next_start_clears_up() {
     let folder = harness::tmpfs();
     let live = folder.join("live");
+    Volume::open(&output(&live)).unwrap().publish(&numbered(1), Clock::boot().now()).unwrap();
     let ended = AtomicBool::new(false);
     let mut random = fastrand::Rng::new();
     let seed = random.get_seed();
@@ -192,17 +189,14 @@ fn a_thousand_kills_at_random_moments_leave_one_whole_generation_and_the_next_st
             let mut reads = 0_u64;
             let mut newest = 0;
             while !ended.load(Ordering::Relaxed) {
-                match read_in_place(&live) {
-                    Some(number) => {
-                        assert!(number >= newest, "generation {number} came after {newest}");
-                        (newest, reads) = (number, reads + 1);
-                        read_at_the_top(&live);
-                    }
-                    None => assert_eq!(reads, 0, "once there is a set, there always is one"),
-                }
+                let number = read_in_place(&live);
+                assert!(number >= newest, "generation {number} came after {newest}");
+                (newest, reads) = (number, reads + 1);
+                read_at_the_top(&live);
             }
             reads
         });
+        let end = End(&ended);
         let mut half = 0;
         for turn in 0..1_000 {
             if reader.is_finished() {
@@ -220,9 +214,9 @@ fn a_thousand_kills_at_random_moments_leave_one_whole_generation_and_the_next_st
             };
             std::thread::sleep(Duration::from_micros(random.u64(0..longest)));
             assert_eq!(writer.kill(), Exit::Signal(9), "it ended by itself in turn {turn}");
-            half += usize::from(live.exists() && half_done(&live));
+            half += usize::from(half_done(&live));
         }
-        ended.store(true, Ordering::Relaxed);
+        drop(end);
         (reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), half)
     });
     assert!(reads > 1_000, "the reader read only {reads} times (seed {seed})");
@@ -230,7 +224,7 @@ fn a_thousand_kills_at_random_moments_leave_one_whole_generation_and_the_next_st
 
     let mut volume = Volume::open(&output(&live)).unwrap();
     assert!(!half_done(&live));
-    let number = read_in_place(&live).unwrap();
+    let number = read_in_place(&live);
     assert_eq!(volume.current().unwrap().number, number);
     volume.tidy(at(0), |_| false);
     volume.tidy(at(20), |_| false);
@@ -239,6 +233,15 @@ fn a_thousand_kills_at_random_moments_leave_one_whole_generation_and_the_next_st
     expected.extend((number % 3 == 1).then(|| "sometimes".to_owned()));
     assert_eq!(names(&live), expected);
     assert_eq!(generation(volume.publish(&numbered(number + 1), at(20))).0, number + 1);
+}
+
+/// Ends the reader, also where an assertion ends us.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn wait_until_ready(mut told: PipeReader) {
