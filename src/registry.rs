@@ -1,6 +1,7 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
 //! feature, its name in [`Settings`], and its `type`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use leasehold_core::{Environment, Error, Observer, Problem, Provider, SecretRef};
@@ -101,6 +102,32 @@ pub(crate) fn missing(kind: &str) -> String {
 }
 
 impl Settings {
+    /// Whether a log-in uses up a wrapping token, so that nobody may log in only to look.
+    pub fn unwraps(&self) -> bool {
+        match *self {
+            #[cfg(feature = "vault")]
+            Self::Vault(ref settings) => settings.unwraps(),
+            #[cfg(feature = "mock")]
+            Self::Mock(_) => false,
+        }
+    }
+
+    /// The same settings, logging in with the token in this file.
+    ///
+    /// # Errors
+    /// The method takes no such token.
+    pub fn with_jwt_file(&self, file: &Path) -> Result<Self, Problem> {
+        match *self {
+            #[cfg(feature = "vault")]
+            Self::Vault(ref settings) => settings.clone().with_jwt_file(file.to_owned()).map(Self::Vault),
+            #[cfg(feature = "mock")]
+            Self::Mock(_) => {
+                let _ = file;
+                Err(Problem::new("", "the mock logs in without one"))
+            }
+        }
+    }
+
     /// What can be seen to be wrong with a reference before the store is asked.
     pub(crate) fn check_reference(&self, reference: &SecretRef) -> Vec<Problem> {
         match self.kind() {
