@@ -157,13 +157,23 @@ impl Visit<'_> {
         for (name, secret) in self.secrets.clone() {
             let about = format!("secret {name}");
             let reads = provider.describe(&secret.reference).effect == Effect::Reads;
-            if reads || self.mint == Mint::GiveBack {
-                match fetch(provider, session, secret).await {
-                    Ok(fetched) => self.fetched(&about, name, secret, provider, session, most, fetched).await,
-                    Err(error) => self.refused(&about, name, secret, &error),
+            let fetched = match reads || self.mint == Mint::GiveBack {
+                true => Some(fetch(provider, session, secret).await),
+                false => None,
+            };
+            let rights = provider.check(session, &secret.reference).await;
+            match fetched {
+                Some(Ok(fetched)) => {
+                    self.fetched(&about, name, secret, provider, session, most, fetched).await;
                 }
+                // The missing right says it, with the policy.
+                Some(Err(error))
+                    if error.kind == Kind::Denied
+                        && rights.as_ref().is_ok_and(|rights| rights.iter().any(|right| right.required)) => {}
+                Some(Err(error)) => self.refused(&about, name, secret, &error),
+                None => {}
             }
-            match provider.check(session, &secret.reference).await {
+            match rights {
                 Ok(rights) => {
                     if rights.is_empty() && !reads && self.mint == Mint::Nothing {
                         let text =
