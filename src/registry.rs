@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leasehold_core::{Environment, Error, Observer, Problem, Provider, SecretRef};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 /// Every `type` that leasehold knows, whether or not this build holds it.
@@ -28,7 +28,7 @@ macro_rules! providers {
 
         /// What each kind lets a configuration say, without its `type`.
         pub(crate) fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-            vec![$(#[cfg(feature = $feature)] ($kind, <$krate::Raw as JsonSchema>::json_schema(generator)),)*]
+            vec![$(#[cfg(feature = $feature)] ($kind, <$krate::Raw as schemars::JsonSchema>::json_schema(generator)),)*]
         }
 
         /// Parses the settings of the provider `name`. `raw` has no `type` any more.
