@@ -71,7 +71,7 @@ fn command(command: Command, environment: Environment, termination: &Termination
     match command {
         Command::Run { files } => run::run(Mode::Run, files.config, environment, termination),
         Command::Init { files } => run::run(Mode::Init, files.config, environment, termination),
-        Command::Check { files } => check::check(files.config, &environment),
+        Command::Check { files, online } => check::check(files.config, online, &environment),
         Command::Status { files, watch, json } => ask::status(files.config, &environment, watch, json),
         Command::Refresh { files, secrets } => ask::refresh(files.config, &environment, &secrets),
         Command::Probe { files, what, wait } => ask::probe(files.config, &environment, what, wait),

@@ -17,6 +17,7 @@ pub mod keeper;
 pub mod lock;
 pub mod logging;
 pub mod notify_app;
+pub mod preflight;
 pub mod process;
 pub mod publisher;
 pub mod registry;

@@ -1,10 +1,11 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
 //! feature, its name in [`Settings`], and its `type`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use leasehold_core::{Environment, Error, Observer, Problem, Provider, SecretRef};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 /// Every `type` that leasehold knows, whether or not this build holds it.
@@ -27,7 +28,7 @@ macro_rules! providers {
 
         /// What each kind lets a configuration say, without its `type`.
         pub(crate) fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-            vec![$(#[cfg(feature = $feature)] ($kind, <$krate::Raw as JsonSchema>::json_schema(generator)),)*]
+            vec![$(#[cfg(feature = $feature)] ($kind, <$krate::Raw as schemars::JsonSchema>::json_schema(generator)),)*]
         }
 
         /// Parses the settings of the provider `name`. `raw` has no `type` any more.
@@ -101,6 +102,32 @@ pub(crate) fn missing(kind: &str) -> String {
 }
 
 impl Settings {
+    /// Whether a log-in uses up a wrapping token, so that nobody may log in only to look.
+    pub fn unwraps(&self) -> bool {
+        match *self {
+            #[cfg(feature = "vault")]
+            Self::Vault(ref settings) => settings.unwraps(),
+            #[cfg(feature = "mock")]
+            Self::Mock(_) => false,
+        }
+    }
+
+    /// The same settings, logging in with the token in this file.
+    ///
+    /// # Errors
+    /// The method takes no such token.
+    pub fn with_jwt_file(&self, file: &Path) -> Result<Self, Problem> {
+        match *self {
+            #[cfg(feature = "vault")]
+            Self::Vault(ref settings) => settings.clone().with_jwt_file(file.to_owned()).map(Self::Vault),
+            #[cfg(feature = "mock")]
+            Self::Mock(_) => {
+                let _ = file;
+                Err(Problem::new("", "the mock logs in without one"))
+            }
+        }
+    }
+
     /// What can be seen to be wrong with a reference before the store is asked.
     pub(crate) fn check_reference(&self, reference: &SecretRef) -> Vec<Problem> {
         match self.kind() {

@@ -266,7 +266,7 @@ fn open_state(config: &Config, clock: &Clock) -> Result<handover::Opened, Locked
 }
 
 fn open_volume(config: &Config) -> Result<Volume, Locked> {
-    Volume::open(&config.output).map_err(|error| match error.kind {
+    Volume::open(&config.output).map_err(|error| match error.kind() {
         volume::ErrorKind::Busy(_) => Locked::Busy(error.to_string()),
         _ => Locked::For(error.to_string()),
     })

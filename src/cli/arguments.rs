@@ -38,10 +38,15 @@ pub(super) enum Command {
         #[command(flatten)]
         files: Files,
     },
-    /// Say everything that is wrong with the configuration.
+    /// Say everything that is wrong with the configuration; with `--online`, ask the stores, too.
+    ///
+    /// `--online` logs in, reads static secrets, asks what we may do for the leased ones, prints the
+    /// policy that is missing, and revokes its own session. It mints, unwraps and writes nothing.
     Check {
         #[command(flatten)]
         files: Files,
+        #[command(flatten)]
+        online: Online,
     },
     /// Show what a running instance holds, how old it is and until when; never a value.
     Status {
@@ -97,6 +102,20 @@ pub(super) enum Command {
         /// For which shell.
         shell: Shell,
     },
+}
+
+/// How far `check` goes.
+#[derive(Args, Debug)]
+pub(super) struct Online {
+    /// Ask the stores.
+    #[arg(long)]
+    pub(super) online: bool,
+    /// Mint the leased secrets, too, and give them back.
+    #[arg(long, requires = "online")]
+    pub(super) mint: bool,
+    /// Log in as the holder of the token in this file (methods kubernetes and jwt).
+    #[arg(long, value_name = "FILE", requires = "online")]
+    pub(super) jwt: Option<PathBuf>,
 }
 
 /// Which configuration.

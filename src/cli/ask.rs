@@ -52,8 +52,11 @@ pub(super) fn status(given: Vec<PathBuf>, environment: &Environment, watch: bool
 pub(super) fn refresh(given: Vec<PathBuf>, environment: &Environment, secrets: &[String]) -> Exit {
     asking(given, environment, async |client, _| match client.refresh(secrets).await {
         Ok(words) => {
-            let lines: Vec<String> = words.iter().map(|(secret, word)| format!("{secret}: {word}")).collect();
-            answer(&lines.join("\n"))
+            let lines: String = words.iter().map(|(name, words)| format!("{name}: {words}\n")).collect();
+            match (answer(&lines), words.values().any(|words| words.starts_with("failed"))) {
+                (Exit::Done, true) => Exit::Unavailable,
+                (exit, _) => exit,
+            }
         }
         Err(error) => failed(&error),
     })

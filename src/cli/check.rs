@@ -1,17 +1,36 @@
-//! `check`: everything that is wrong with the configuration, before anything is asked of a store.
+//! `check`: everything that is wrong with the configuration; with `--online`, what the stores say.
 
 use std::path::PathBuf;
 
 use leasehold_core::Environment;
 
-use super::{Exit, answer, load};
+use super::arguments::Online;
+use super::{Exit, answer, fail, load};
 use crate::config::Config;
 use crate::config::model::Files;
+use crate::preflight::{Mint, Request, preflight};
+use crate::process;
 
-pub(super) fn check(given: Vec<PathBuf>, environment: &Environment) -> Exit {
+pub(super) fn check(given: Vec<PathBuf>, online: Online, environment: &Environment) -> Exit {
     match load(given, environment) {
+        Ok(config) if online.online => ask(&config, online),
         Ok(config) => answer(&summary(&config)),
         Err((exit, _)) => exit,
+    }
+}
+
+/// What the stores say. All of it is the answer; the exit code is the first problem's.
+fn ask(config: &Config, online: Online) -> Exit {
+    let mint = if online.mint { Mint::GiveBack } else { Mint::Nothing };
+    let request = Request { mint, jwt: online.jwt };
+    let runtime = match process::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(Exit::Internal, &format!("no runtime can be had: {}", error.kind())),
+    };
+    let findings = runtime.block_on(preflight(config, &request));
+    match (answer(&findings.to_string()), findings.problem_kind()) {
+        (Exit::Done, Some(kind)) => Exit::from(kind),
+        (exit, _) => exit,
     }
 }
 

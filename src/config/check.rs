@@ -119,6 +119,8 @@ impl<'a> Checker<'a> {
             // `off` and the like are booleans to older YAML tools, which write them back as such.
             if scalar.plain() == Plain::Bool(false) && shown.iter().any(|word| word == "off") {
                 problem = problem.help("write \"off\" in quotes");
+            } else if shown.contains(&scalar.text) {
+                problem = problem.help("write it without quotes");
             } else if let Some(near) = nearest_word(&scalar.text, &shown) {
                 problem = problem.help(did_you_mean(near));
             }

@@ -1,6 +1,8 @@
 //! The JSON Schema of the configuration: what `leasehold schema` prints, and what a file is
 //! checked against.
 
+use std::collections::BTreeMap;
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -23,7 +25,20 @@ pub fn schema() -> Value {
         "required": ["type"],
     });
     root["properties"]["secrets"]["propertyNames"] = json!({ "pattern": "^[a-z][a-z0-9_]*$" });
-    root
+    sorted(root)
+}
+
+/// With its keys in the order of the alphabet, however `serde_json` was built.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        Value::Object(object) => {
+            let by_key: BTreeMap<String, Value> =
+                object.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            by_key.into_iter().collect()
+        }
+        other => other,
+    }
 }
 
 /// A provider's own schema with the `type` that picks it.

@@ -14,6 +14,7 @@ use leasehold_core::{
 
 use super::{Keeper, Kept};
 use crate::clock::{Clock, Moment};
+use crate::events::Event;
 use crate::handover::Entry;
 use crate::slot::{Busy, Revocation};
 
@@ -223,7 +224,8 @@ impl Keeper {
                 kept.slot.count_mint(now);
                 let entry =
                     Entry::Secret { secret: name.clone(), mints: kept.slot.mints.iter().copied().collect() };
-                secrets.push((name, kept.plan.reference.clone(), None));
+                secrets.push((name.clone(), kept.plan.reference.clone(), None));
+                self.links.events.emit(&Event::Minting { secret: &name, provider: &self.name });
                 self.record(&entry);
             } else {
                 let version = kept.slot.newest().and_then(|held| held.version.clone());

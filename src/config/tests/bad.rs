@@ -5,6 +5,14 @@ use std::fmt::Write as _;
 
 use super::Files;
 
+/// A snapshot without the expression that made it.
+macro_rules! snapshot {
+    ($text:expr $(,)?) => {{
+        let text: String = $text;
+        insta::assert_snapshot!(text);
+    }};
+}
+
 /// The reports of several files, each under its name. What each file says beside its mistake is
 /// right.
 fn reports(cases: &[(&str, &str)]) -> String {
@@ -51,7 +59,7 @@ fn after_secrets(cases: &[(&str, &str)]) -> String {
 
 #[test]
 fn yaml_that_does_not_parse_is_named_by_line() {
-    insta::assert_snapshot!(reports(&[
+    snapshot!(reports(&[
         ("empty", ""),
         ("only comments", "# nothing\n"),
         ("a list", "- providers\n- secrets\n"),
@@ -83,12 +91,12 @@ fn aliases_cannot_fill_the_memory() {
         let _ = writeln!(bomb, "a{level}: &a{level} [{}]", [alias.as_str(); 10].join(", "));
     }
     let deep = format!("log: {}1{}", "[".repeat(100), "]".repeat(100));
-    insta::assert_snapshot!(reports(&[("aliases of aliases", &bomb), ("nesting", &deep)]));
+    snapshot!(reports(&[("aliases of aliases", &bomb), ("nesting", &deep)]));
 }
 
 #[test]
 fn what_is_missing_unknown_or_of_another_type_is_said_with_what_is_allowed() {
-    insta::assert_snapshot!(reports(&[
+    snapshot!(reports(&[
         ("nothing of what is needed", "log: { level: info }\n"),
         (
             "no secrets",
@@ -110,6 +118,7 @@ fn what_is_missing_unknown_or_of_another_type_is_said_with_what_is_allowed() {
             )
         ),
         ("a number in quotes", &format!("{BOTH}limits: {{ mints_per_minute: \"6\" }}\n")),
+        ("a word in quotes", &format!("{BOTH}output: {{ require_tmpfs: \"true\" }}\n")),
         ("out of range", &format!("{BOTH}limits: {{ mints_per_minute: 0 }}\n")),
         (
             "words",
@@ -127,7 +136,7 @@ fn mistakes_about_providers_are_said() {
             "providers:\n  vault: {text}\nsecrets:\n  db: {{ provider: vault, path: database/creds/web }}\n"
         )
     };
-    insta::assert_snapshot!(reports(&[
+    snapshot!(reports(&[
         ("no type", &provider("{ address: https://vault:8200 }")),
         ("misspelt type", &provider("{ tpye: vault, address: https://vault:8200 }")),
         ("unknown type", &provider("{ type: valut }")),
@@ -167,7 +176,7 @@ fn mistakes_about_providers_are_said() {
 
 #[test]
 fn mistakes_about_secrets_are_said() {
-    insta::assert_snapshot!(after_providers(&[
+    snapshot!(after_providers(&[
         ("no provider, no path", "secrets:\n  db: {}\n"),
         ("unknown provider", "secrets:\n  db: { provider: valt, path: database/creds/web }\n"),
         (
@@ -196,7 +205,7 @@ fn mistakes_about_secrets_are_said() {
 
 #[test]
 fn mistakes_about_files_are_said() {
-    insta::assert_snapshot!(after_secrets(&[
+    snapshot!(after_secrets(&[
         ("nothing in it", "files:\n  a: {}\n"),
         ("a word", "files:\n  a: db\n"),
         ("secret alone", "files:\n  a: { secret: db }\n"),
@@ -227,7 +236,7 @@ fn mistakes_about_files_are_said() {
 
 #[test]
 fn mistakes_in_templates_are_said_without_their_text() {
-    insta::assert_snapshot!(after_secrets(&[
+    snapshot!(after_secrets(&[
         (
             "unknown secret",
             "files:\n  a:\n    template: |\n      user={{ db.username }}\n      pass={{ bd.password }}\n"
@@ -248,7 +257,7 @@ fn mistakes_in_templates_are_said_without_their_text() {
 
 #[test]
 fn mistakes_about_actions_are_said() {
-    insta::assert_snapshot!(after_secrets(&[
+    snapshot!(after_secrets(&[
         ("nothing in it", "on_change: [{}]\n"),
         ("a word", "on_change: [HUP]\n"),
         ("signal to nobody", "on_change: [{ signal: HUP }]\n"),
@@ -278,7 +287,7 @@ fn mistakes_about_actions_are_said() {
 
 #[test]
 fn mistakes_about_the_rest_are_said() {
-    insta::assert_snapshot!(after_secrets(&[
+    snapshot!(after_secrets(&[
         ("directory", "output: { directory: run/secrets }\n"),
         ("directory that is the root", "output: { directory: / }\n"),
         ("directory with a detour", "output: { directory: /run/../etc }\n"),
@@ -310,7 +319,7 @@ fn mistakes_about_the_rest_are_said() {
 
 #[test]
 fn variables_that_are_not_there_are_named_with_their_key() {
-    insta::assert_snapshot!(reports_with(
+    snapshot!(reports_with(
         &[
             ("unset", &BOTH.replace("https://vault:8200", "\"https://${VAULT_HOST}:8200\"")),
             ("empty", &BOTH.replace("https://vault:8200", "\"https://${EMPTY}:8200\"")),
@@ -342,7 +351,7 @@ fn a_key_that_two_files_set_names_both_places() {
             "version: 1\nsecrets:\n  db: { provider: vault, path: database/creds/web }\nlog: { level: warn, format: json }\non_change: [{ signal: HUP, process: b }]\nlimits: { mints_per_minute: 7 }\nproviders:\n  vault: { address: https://elsewhere:8200 }\n",
         ),
     ]);
-    insta::assert_snapshot!(files.shown(&files.load(&[]).unwrap_err().to_string()));
+    snapshot!(files.shown(&files.load(&[]).unwrap_err().to_string()));
 }
 
 #[test]
@@ -352,14 +361,14 @@ fn a_file_that_cannot_be_read_is_named() {
     files.paths.push(files.directory.path().join("missing.yaml"));
     files.paths.push(files.directory.path().to_owned());
     files.paths.push(files.paths[0].clone());
-    insta::assert_snapshot!(files.shown(&files.load(&[]).unwrap_err().to_string()));
+    snapshot!(files.shown(&files.load(&[]).unwrap_err().to_string()));
 }
 
 #[test]
 fn without_any_file_it_says_where_it_looked() {
     let report = super::load(&[], &super::environment(&[]), super::parse::Accounts::default()).unwrap_err();
     let here = std::env::current_dir().unwrap();
-    insta::assert_snapshot!(report.to_string().replace(&here.display().to_string(), "/here"));
+    snapshot!(report.to_string().replace(&here.display().to_string(), "/here"));
 }
 
 #[test]
@@ -390,12 +399,12 @@ lifecycle: { overlap: 10, startup_deadline: 5 min, statedirectory: /run/leasehol
 telemetry: { listen: ":9441" }
 log: { level: verbose }
 "#;
-    insta::assert_snapshot!(reports(&[("many", text)]));
+    snapshot!(reports(&[("many", text)]));
 }
 
 #[test]
 fn the_first_problem_fits_into_one_line() {
     let files = Files::of(&[("leasehold.yaml", "log: { level: verbose, format: jsno }\n")]);
     let report = files.load(&[]).unwrap_err();
-    insta::assert_snapshot!(files.shown(&report.first_line()));
+    snapshot!(files.shown(&report.first_line()));
 }

@@ -119,6 +119,31 @@ fn a_configuration_shows_no_credential_when_it_is_debugged() {
     assert_silent(&format!("{config:?}"));
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    /// However a file is cut and stirred, there is an answer, and no value in it.
+    #[test]
+    fn a_damaged_file_gets_a_silent_report(
+        cuts in proptest::collection::vec((0usize..4_000, 0usize..40, "[-{}\\[\\]:,&*!|>'\"%@`#? \n\ta<]{0,3}"), 1..4),
+    ) {
+        let mut text = EVERYWHERE.replace("CANARY", CANARY);
+        for (at, length, instead) in cuts {
+            let from = at.min(text.len());
+            let to = (from + length).min(text.len());
+            // A piece of the canary is no canary: only whole ones are looked for.
+            text.replace_range(from..to, &instead);
+        }
+        if let Err(report) = Files::of(&[("leasehold.yaml", &text)]).load(&[]) {
+            // A cut can make a key of a value, and a name of a template of a text.
+            let about_keys = |line: &str| !line.starts_with("leasehold.yaml") && !line.contains('"');
+            let shown = format!("{report}");
+            let shown: Vec<&str> = shown.lines().filter(|line| about_keys(line.trim_start())).collect();
+            assert_silent(&shown.join("\n"));
+        }
+    }
+}
+
 fn assert_silent(text: &str) {
     assert!(!text.contains(CANARY), "a value is repeated:\n{text}");
 }

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::model::{
     Acknowledge, Choice, Files, OnExpiry, Output, Overlap, RequireTmpfs, StateDirectory,
 };
-use crate::events::{Event, Events};
+use crate::events::Events;
 use crate::handover::{Entry, Handover};
 use crate::keeper::{Charge, EndMode, Fatal, Keeper, Left, LimitedUses, Links, Order, Plan, Refreshed};
 use crate::notify_app::Announcements;
