@@ -280,7 +280,8 @@ fn main_line<'s>(
         return due.0;
     };
     let session = sessions(&held.session);
-    if held.lease.is_some() {
+    let lost = matches!(slot.want, Some(Want::Lost(_)));
+    if held.lease.is_some() && !lost {
         if slot.suspect.is_some() {
             due.offer(slot.lookup_retry.at.unwrap_or(now), Action::Lookup);
         } else if let Some(every) = policy.lookup {
@@ -295,7 +296,7 @@ fn main_line<'s>(
     };
     if let Some(life) = held.life.as_ref().filter(|life| !life.is_final())
         && held.lease.is_some()
-        && !matches!(slot.want, Some(Want::Lost(_)))
+        && !lost
         && !pointless()
     {
         let renew = later(life.renew_at, slot.renew_retry.at);

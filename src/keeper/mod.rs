@@ -177,6 +177,8 @@ enum Phase {
     Running,
     /// A termination signal came; the end is near. `None`: when the application ends.
     Waiting(Option<Moment>),
+    /// The process cannot go on; its end comes.
+    Failing,
 }
 
 /// One thing to do.
@@ -248,6 +250,9 @@ impl Keeper {
     /// Starts what is due and may start; answers when to look again.
     fn start_what_is_due(&mut self) -> Option<Moment> {
         loop {
+            if self.phase == Phase::Failing {
+                return None;
+            }
             let now = self.links.clock.now();
             let mut wake: Option<Moment> = None;
             let mut started = false;
@@ -332,7 +337,9 @@ impl Keeper {
         }
     }
 
-    fn fail(&self, fatal: Fatal) {
+    /// Asks for the end of the process, and starts nothing any more until it comes.
+    fn fail(&mut self, fatal: Fatal) {
+        self.phase = Phase::Failing;
         // The receiver is gone only when the process ends already.
         let _ = self.links.fatal.send(fatal);
     }
