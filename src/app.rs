@@ -113,7 +113,12 @@ impl App {
     pub async fn run(self) -> Result<(), Failure> {
         let signals =
             Signals::new().map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
-        let mut house = build::house(self, signals).await?;
+        let mode = self.mode;
+        let mut house = match build::house(self, signals).await {
+            // Told to end while it waited for another process's end: nothing was begun.
+            Err(Failure::Interrupted) if mode == Mode::Run => return Ok(()),
+            house => house?,
+        };
         let outcome = house.live().await;
         house.close(outcome).await
     }
@@ -213,6 +218,8 @@ enum Outcome {
     Done,
     /// A signal.
     Told(Ending),
+    /// `lifecycle.application` has ended, and our end follows.
+    ApplicationEnded,
     Failed(Failure),
 }
 
@@ -222,6 +229,8 @@ impl House {
         let deadline = self.started + self.config.lifecycle.startup_deadline;
         let mut ready = self.ready.clone();
         let clock = self.clock.clone();
+        let application = self.application_ended();
+        tokio::pin!(application);
         loop {
             let is_ready = *ready.borrow();
             if is_ready && self.mode == Mode::Init {
@@ -242,10 +251,23 @@ impl House {
                     return Outcome::Failed(Failure::Internal(format!("a task ended by itself: {}", ended(Err(error)))));
                 }
                 Ok(()) = ready.changed() => {}
+                () = &mut application => return Outcome::ApplicationEnded,
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 Some(provider) = self.provider_files.recv() => self.look_again(&provider).await,
                 Some(()) = self.config_files.recv() => self.reload(reload::Cause::File).await,
                 () = clock.sleep_until(deadline), if !is_ready => return Outcome::Failed(self.too_late()),
+            }
+        }
+    }
+
+    /// Returns when `lifecycle.application` has come and gone.
+    fn application_ended(&self) -> impl Future<Output = ()> + use<> {
+        let application = self.config.lifecycle.application.clone().filter(|_| self.mode == Mode::Run);
+        let clock = self.clock.clone();
+        async move {
+            match application {
+                Some(name) => crate::process::watch_exit(&name, &clock).await,
+                None => std::future::pending().await,
             }
         }
     }
@@ -400,6 +422,8 @@ fn mode_of(outcome: &Outcome, mode: Mode, published: bool, config: &Config) -> E
     match (outcome, mode) {
         (Outcome::Done, _) => EndMode::Leave,
         (Outcome::Failed(_), _) => EndMode::Unpublished,
+        (Outcome::ApplicationEnded, _) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,
+        (Outcome::ApplicationEnded, _) => EndMode::Leave,
         (Outcome::Told(_), Mode::Init) if published => EndMode::Leave,
         (Outcome::Told(_), Mode::Init) => EndMode::Unpublished,
         (Outcome::Told(_), Mode::Run) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,

@@ -57,12 +57,21 @@ pub struct Offer {
     pub secret: String,
     /// [`crate::slot::Held::key`]; empty where there is no value.
     pub key: String,
-    /// The value. `None`: the set is to do without it.
-    pub value: Option<Value>,
+    /// The value, or why there is none.
+    pub value: Result<Value, Lack>,
     /// When what is in place for it ends: the publisher does not dawdle past that.
     pub urgent: Option<Moment>,
     /// Where the answer goes.
     pub answer: mpsc::UnboundedSender<Answer>,
+}
+
+/// Why the set is to do without a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// It is not required, and absent or unreachable: templates see it as `none`.
+    LeftOut,
+    /// It has expired, and its files go with it.
+    Expired,
 }
 
 /// A value with what the manifest says of it.
@@ -171,7 +180,7 @@ pub struct Before {
 #[derive(Clone)]
 struct Placed {
     key: String,
-    value: Option<Value>,
+    value: Result<Value, Lack>,
 }
 
 struct Collecting {
@@ -293,10 +302,19 @@ impl Publisher {
         };
         let fields = values
             .iter()
-            .map(|(name, placed)| (name.clone(), placed.value.as_ref().map(|value| value.fields.clone())))
+            .map(|(name, placed)| {
+                (name.clone(), placed.value.as_ref().ok().map(|value| value.fields.clone()))
+            })
             .collect();
-        let files =
-            self.renderer.render(&fields, &self.output).map_err(|error| NoSet::Render(words(&error)))?;
+        let gone = values
+            .iter()
+            .filter(|(_, placed)| placed.value.as_ref().is_err_and(|lack| *lack == Lack::Expired))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let files = self
+            .renderer
+            .render_without(&gone, &fields, &self.output)
+            .map_err(|error| NoSet::Render(words(&error)))?;
         let names: Vec<String> = files.keys().cloned().collect();
         let set = Set { files, manifest: manifest(values, &self.links.clock) };
         match volume.publish(&set, now).map_err(|error| NoSet::Volume(error.to_string()))? {
@@ -456,7 +474,7 @@ enum Moved {
 
 fn manifest(values: &BTreeMap<String, Placed>, clock: &Clock) -> Manifest {
     let secrets = values.iter().filter_map(|(name, placed)| {
-        let value = placed.value.as_ref()?;
+        let value = placed.value.as_ref().ok()?;
         Some((
             name.clone(),
             ManifestSecret {

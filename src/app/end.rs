@@ -20,18 +20,18 @@ impl House {
     pub(super) async fn close(mut self, outcome: Outcome) -> Result<(), Failure> {
         let published = *self.ready.borrow();
         let mode = super::mode_of(&outcome, self.mode, published, &self.config);
-        let mut hurry = Hurry::No;
-        if let (Outcome::Told(ending), Mode::Run) = (&outcome, self.mode)
-            && published
-        {
-            hurry = self.wait(*ending).await;
+        // The second signal skips the wait, the third ends it all: also where there is no wait.
+        let mut signals = Signalled(0);
+        if let Outcome::Told(ending) = &outcome {
+            signals.count();
+            if self.mode == Mode::Run && published {
+                self.wait(*ending, &mut signals).await;
+            }
         }
         if mode == EndMode::Leave && self.mode == Mode::Init {
             self.say_when_it_ends();
         }
-        if hurry != Hurry::AtOnce {
-            self.end_keepers(mode).await;
-        }
+        self.end_keepers(mode, &mut signals).await;
         self.cancel.cancel();
         // The publisher ends when nobody can offer any more; the others were told.
         drop(self.publisher);
@@ -42,18 +42,24 @@ impl House {
         match outcome {
             Outcome::Failed(failure) => Err(failure),
             Outcome::Told(_) if self.mode == Mode::Init && !published => Err(Failure::Interrupted),
-            Outcome::Done | Outcome::Told(_) => Ok(()),
+            Outcome::Done | Outcome::Told(_) | Outcome::ApplicationEnded => Ok(()),
         }
     }
 
-    /// Goes on serving until the application has ended, or for `revoke_delay`.
-    async fn wait(&mut self, ending: Ending) -> Hurry {
+    /// Goes on serving until the application has ended, or for `revoke_delay`, or until another
+    /// signal comes.
+    async fn wait(&mut self, ending: Ending, signals: &mut Signalled) {
         let lifecycle = &self.config.lifecycle;
         let application = lifecycle.application.clone();
         let delay = match (ending, &application) {
-            (Ending::Interrupt, _) => return Hurry::No,
-            (Ending::Terminate, Some(_)) => None,
-            (Ending::Terminate, None) if lifecycle.revoke_delay.is_zero() => return Hurry::No,
+            (Ending::Interrupt, _) => return,
+            (Ending::Terminate, Some(name)) => {
+                if let Err(process::FindError::NoSuch(_)) = process::Process::by_name(name) {
+                    return;
+                }
+                None
+            }
+            (Ending::Terminate, None) if lifecycle.revoke_delay.is_zero() => return,
             (Ending::Terminate, None) => Some(lifecycle.revoke_delay),
         };
         let until = delay.map(|delay| self.clock.now() + delay);
@@ -79,42 +85,49 @@ impl House {
         loop {
             tokio::select! {
                 biased;
-                _ = self.signals.end() => return Hurry::SkipTheWait,
-                () = &mut over => return Hurry::No,
-                Some(fatal) = self.fatal.recv() => {
-                    // Expired in the wait: the end has come anyway.
-                    drop(fatal);
-                    return Hurry::SkipTheWait;
-                }
+                _ = self.signals.end() => return signals.count(),
+                () = &mut over => return,
+                // Expired in the wait: the end has come anyway.
+                Some(_) = self.fatal.recv() => return,
                 Some(command) = self.commands.recv() => self.obey(command).await,
+                Some(provider) = self.provider_files.recv() => self.look_again(&provider).await,
             }
         }
     }
 
-    /// Tells all keepers to end, at once, and waits for them; another signal ends the wait.
-    async fn end_keepers(&mut self, mode: EndMode) {
+    /// Tells all keepers to end, at once, and waits for them; the third signal ends the wait.
+    async fn end_keepers(&mut self, mode: EndMode, signals: &mut Signalled) {
         let timeout = self.config.lifecycle.revoke_timeout;
         let mut replies = Vec::new();
-        for (name, keeper) in &self.keepers {
+        for keeper in self.keepers.values() {
             let (reply, answer) = oneshot::channel();
             if keeper.send(Order::End { mode, timeout, reply }).await.is_ok() {
-                replies.push((name.clone(), answer));
+                replies.push(answer);
             }
         }
         let all = async {
-            for (_, answer) in replies {
+            for answer in replies {
                 // A keeper that failed has told so already.
                 let _ = answer.await;
             }
         };
         // The keepers bound themselves; this is for one that does not.
-        let bound = timeout + Duration::from_secs(5);
-        tokio::select! {
-            _ = self.clock.within(bound, all) => {}
-            _ = self.signals.end() => {
-                self.events.emit(&Event::Warning {
-                    text: "told to end at once: what is not revoked yet stays in the hand-over and ends by its TTL",
-                });
+        let bound = self.clock.within(timeout + Duration::from_secs(5), all);
+        tokio::pin!(bound);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut bound => return,
+                _ = self.signals.end() => {
+                    signals.count();
+                    if signals.are_enough() {
+                        self.events.emit(&Event::Warning {
+                            text: "told to end at once: what is not revoked yet stays in the hand-over and \
+                                   ends by its TTL",
+                        });
+                        return;
+                    }
+                }
             }
         }
     }
@@ -142,10 +155,15 @@ impl House {
     }
 }
 
-/// How much time is left for the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hurry {
-    No,
-    SkipTheWait,
-    AtOnce,
+/// How many termination signals have come.
+struct Signalled(u32);
+
+impl Signalled {
+    fn count(&mut self) {
+        self.0 += 1;
+    }
+
+    fn are_enough(&self) -> bool {
+        self.0 >= 3
+    }
 }

@@ -11,9 +11,9 @@ use crate::clock::Moment;
 use crate::config::model::{OnExpiry, Overlap};
 use crate::events::Event;
 use crate::handover::{Entry, EntryId, Role};
-use crate::publisher::{Answer, Offer, Published, Refused, ToPublisher, Value};
+use crate::publisher::{Answer, Lack, Offer, Published, Refused, ToPublisher, Value};
 use crate::schedule;
-use crate::slot::{Candidate, Held, Offered, Retiring, Retry, Revocation, Want};
+use crate::slot::{Busy, Candidate, Held, Offered, Retiring, Retry, Revocation, Want};
 
 impl Keeper {
     /// A request ended.
@@ -83,7 +83,9 @@ impl Keeper {
         result: Result<Fetched, Error>,
     ) {
         let unwanted = self.secrets.get(name).is_none_or(|kept| kept.plan.reference != reference);
-        if let Some(kept) = self.secrets.get_mut(name) {
+        if let Some(kept) = self.secrets.get_mut(name)
+            && !unwanted
+        {
             kept.slot.busy = None;
         }
         match result {
@@ -188,7 +190,7 @@ impl Keeper {
         self.say_overlap(name, &held);
         self.record_held(name, fingerprint, &held, Role::Current);
         if let Some(dead) = died_unseen {
-            self.unrecord(&EntryId::held(&dead.key));
+            self.let_go(&dead.key);
         }
     }
 
@@ -280,18 +282,18 @@ impl Keeper {
         }
         kept.left_out = LeftOut::Told;
         if let Some(old) = kept.slot.current.take() {
-            self.unrecord(&EntryId::held(&old.key));
+            self.let_go(&old.key);
         }
         self.links.events.emit(&Event::LeftOut { secret: name, provider: &self.name, why });
-        self.withdraw(name);
+        self.withdraw(name, Lack::LeftOut);
     }
 
     /// Offers the lack of a value.
-    pub(super) fn withdraw(&mut self, name: &str) {
+    fn withdraw(&self, name: &str, lack: Lack) {
         let offer = Offer {
             secret: name.to_owned(),
             key: String::new(),
-            value: None,
+            value: Err(lack),
             urgent: None,
             answer: self.answer_to.clone(),
         };
@@ -314,7 +316,7 @@ impl Keeper {
         let offer = Offer {
             secret: name.to_owned(),
             key: held.key.clone(),
-            value: Some(Value {
+            value: Ok(Value {
                 fields: held.fields.clone(),
                 version: held.version.clone(),
                 issued: held.issued,
@@ -412,7 +414,9 @@ impl Keeper {
     ) {
         let now = self.links.clock.now();
         let Some(kept) = self.secrets.get_mut(name) else { return };
-        kept.slot.busy = None;
+        if kept.slot.busy == Some(Busy::Renewing) {
+            kept.slot.busy = None;
+        }
         let overlap = kept.plan.policy.overlap;
         let Some(held) = kept.slot.newest_mut().filter(|held| held.key == key) else { return };
         match result {
@@ -484,7 +488,9 @@ impl Keeper {
         let now = self.links.clock.now();
         let nearest = self.nearest_end(name);
         let Some(kept) = self.secrets.get_mut(name) else { return };
-        kept.slot.busy = None;
+        if kept.slot.busy == Some(Busy::LookingUp) {
+            kept.slot.busy = None;
+        }
         if kept.slot.newest().is_none_or(|held| held.key != key) {
             return;
         }
@@ -606,7 +612,7 @@ impl Keeper {
             OnExpiry::Keep => {}
             OnExpiry::Delete => {
                 if self.secrets.get(name).is_some_and(|kept| kept.slot.candidate.is_none()) {
-                    self.withdraw(name);
+                    self.withdraw(name, Lack::Expired);
                 }
             }
             OnExpiry::Exit => self.fail(Fatal::Expired { secret: name.to_owned() }),

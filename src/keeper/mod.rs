@@ -45,6 +45,8 @@ use sessions::Sessions;
 
 /// Requests to one store at once.
 const MOST_IN_FLIGHT: usize = 16;
+/// How often the board is written while requests are in flight.
+const SHOW_PACE: Duration = Duration::from_millis(50);
 
 /// What a keeper is given of the rest of the house.
 #[derive(Clone)]
@@ -137,6 +139,7 @@ pub struct Keeper {
     answer_to: mpsc::UnboundedSender<Answer>,
     /// Keys of values and ids of sessions that came from the hand-over.
     adopted: BTreeSet<String>,
+    shown: Option<Moment>,
 }
 
 /// One secret with its plan.
@@ -214,6 +217,7 @@ impl Keeper {
             answers,
             answer_to,
             adopted: BTreeSet::new(),
+            shown: None,
         }
     }
 
@@ -224,7 +228,7 @@ impl Keeper {
         let mut ready = self.links.ready.clone();
         loop {
             let wake = self.start_what_is_due();
-            self.show();
+            let wake = self.show_in_time(wake);
             let clock = self.links.clock.clone();
             tokio::select! {
                 biased;
@@ -267,6 +271,21 @@ impl Keeper {
             }
             if !started {
                 return wake;
+            }
+        }
+    }
+
+    /// Shows what is held, at once when it is quiet, else at most every [`SHOW_PACE`]: with a
+    /// thousand secrets on their way the board is not written a thousand times over.
+    fn show_in_time(&mut self, wake: Option<Moment>) -> Option<Moment> {
+        let now = self.links.clock.now();
+        let next = self.shown.map(|shown| shown + SHOW_PACE).filter(|next| *next > now);
+        match next {
+            Some(next) if !self.inflight.is_empty() => Some(wake.map_or(next, |wake| wake.min(next))),
+            _ => {
+                self.show();
+                self.shown = Some(now);
+                wake
             }
         }
     }

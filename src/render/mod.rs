@@ -88,9 +88,20 @@ impl Renderer {
     }
 
     /// Renders every file. One that is a field or all fields of a secret that is left out is left
-    /// out too; templates see such a secret as `none`.
+    /// out too; templates see such a secret as `none`, and are left out where they cannot do
+    /// without it.
     pub fn render(
         &self,
+        secrets: &Secrets,
+        output: &Output,
+    ) -> Result<BTreeMap<String, Rendered>, RenderError> {
+        self.render_without(&BTreeSet::new(), secrets, output)
+    }
+
+    /// The same without any file that uses one of these secrets.
+    pub fn render_without(
+        &self,
+        gone: &BTreeSet<String>,
         secrets: &Secrets,
         output: &Output,
     ) -> Result<BTreeMap<String, Rendered>, RenderError> {
@@ -105,9 +116,17 @@ impl Renderer {
             }
             Files::Named(named) => {
                 for (name, file) in named {
-                    let bytes = self
-                        .render_file(name, file, secrets)
-                        .map_err(|fault| fault.of_file(name, &file.place))?;
+                    let uses = self.uses.get(name);
+                    if uses.is_some_and(|uses| !uses.is_disjoint(gone)) {
+                        continue;
+                    }
+                    let does_without = uses
+                        .is_some_and(|uses| uses.iter().any(|used| matches!(secrets.get(used), Some(None))));
+                    let bytes = match self.render_file(name, file, secrets) {
+                        Ok(bytes) => bytes,
+                        Err(_) if does_without => None,
+                        Err(fault) => return Err(fault.of_file(name, &file.place)),
+                    };
                     if let Some(bytes) = bytes {
                         let mode = file.mode.unwrap_or(output.mode);
                         let file = Rendered { bytes, mode, owner: file.owner, group: file.group };

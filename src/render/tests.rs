@@ -100,8 +100,6 @@ fn errors_name_file_line_and_what_there_is_and_no_value() {
         "one\n\n{{ db.options.pool.min }}",
         "{{ db.nope.deeper }}",
         "{% if db.maybe is defined %}{% endif %}\n{{ db.user }}",
-        "{{ api.key }}",
-        "{{ api }}",
         "{{ db }}",
         "{{ db.options }}",
         "{{ db.options.none }}",
@@ -289,4 +287,26 @@ fn a_binary_field_is_in_no_text_format() {
         let error = formatted(format, fields).unwrap_err();
         assert!(error.contains("\"blob\"") && error.contains("binary"), "{error}");
     }
+}
+
+#[test]
+fn a_template_that_cannot_do_without_a_secret_that_is_left_out_is_left_out_too() {
+    let template = |text: &str| File {
+        content: Content::Template(text.to_owned()),
+        mode: None,
+        owner: None,
+        group: None,
+        place: "a.yaml:1".to_owned(),
+    };
+    let files = Files::Named(BTreeMap::from([
+        ("needs".to_owned(), template("{{ gone.user }}")),
+        ("asks".to_owned(), template("{% if gone %}{{ gone.user }}{% else %}-{% endif %}")),
+        ("other".to_owned(), template("x")),
+    ]));
+    let renderer = Renderer::new(&files).unwrap();
+    let secrets = Secrets::from([("gone".to_owned(), None)]);
+    let names = |rendered: BTreeMap<String, Rendered>| rendered.into_keys().collect::<Vec<_>>();
+    assert_eq!(names(renderer.render(&secrets, &output()).unwrap()), ["asks", "other"]);
+    let gone = BTreeSet::from(["gone".to_owned()]);
+    assert_eq!(names(renderer.render_without(&gone, &secrets, &output()).unwrap()), ["other"]);
 }
