@@ -4,6 +4,7 @@
 //! may do for the others. Files are rendered in memory where everything they use was read. Nothing
 //! is written, nothing is unwrapped, and nothing is minted but on request, and then it is given
 //! back. A session that we logged in for is revoked at the end.
+#![allow(clippy::disallowed_methods, reason = "it asks a store without keeping anything")]
 
 mod findings;
 

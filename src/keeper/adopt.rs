@@ -10,7 +10,7 @@ use std::time::Duration;
 use leasehold_core::{Bound, Error, Kind, Origin, Session, Target, Term};
 use tokio::task::JoinSet;
 
-use super::requests::Call;
+use super::call::Call;
 use super::{Keeper, MOST_IN_FLIGHT, Orphan};
 use crate::clock::Moment;
 use crate::events::Event;

@@ -258,7 +258,7 @@ impl Keeper {
 const SHARE: Duration = Duration::from_secs(1);
 
 /// Tries again while the store is only throttling or away: this is the last chance.
-async fn revoke_firmly(call: &super::requests::Call, session: &Session) -> Result<(), Error> {
+async fn revoke_firmly(call: &super::call::Call, session: &Session) -> Result<(), Error> {
     loop {
         match call.revoke(session, Target::Session).await {
             Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Throttled | Kind::Malformed) => {

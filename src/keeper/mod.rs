@@ -12,6 +12,7 @@
 
 mod adopt;
 mod answers;
+mod call;
 mod ending;
 mod gate;
 mod orders;

@@ -21,7 +21,7 @@ fn setup(scratch: &tempfile::TempDir) -> Setup {
 
 fn directories() -> tempfile::TempDir {
     let scratch = scratch();
-    std::fs::create_dir(scratch.path().join("state")).unwrap();
+    std::fs::create_dir(scratch.path().join("state")).expect("a fresh directory on tmpfs");
     scratch
 }
 
