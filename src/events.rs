@@ -1,6 +1,6 @@
 //! One typed event per fact: a log line and a metric from one place.
 //!
-//! Whoever learns a fact emits it here and nowhere else; [`line`] says it in words, [`metrics`]
+//! Whoever learns a fact emits it here and nowhere else; [`mod@line`] says it in words, [`metrics`]
 //! counts it. Gauges are read from the [`Board`] when they are scraped. No value is in an event,
 //! so none can be in a line or a metric.
 
