@@ -240,7 +240,10 @@ impl House {
                 biased;
                 told = self.signals.next() => match told {
                     Told::End(ending) => return Outcome::Told(ending),
-                    Told::Reload => self.reload(reload::Cause::Signal).await,
+                    Told::Reload => {
+                        self.reload(reload::Cause::Signal).await;
+                        application.set(self.application_ended());
+                    }
                 },
                 Some(fatal) = self.fatal.recv() => return Outcome::Failed(fatal.into()),
                 Some(no_set) = self.no_set.recv() => return Outcome::Failed(no_set.into()),
@@ -254,7 +257,10 @@ impl House {
                 () = &mut application => return Outcome::ApplicationEnded,
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 Some(provider) = self.provider_files.recv() => self.look_again(&provider).await,
-                Some(()) = self.config_files.recv() => self.reload(reload::Cause::File).await,
+                Some(()) = self.config_files.recv() => {
+                    self.reload(reload::Cause::File).await;
+                    application.set(self.application_ended());
+                }
                 () = clock.sleep_until(deadline), if !is_ready => return Outcome::Failed(self.too_late()),
             }
         }

@@ -35,21 +35,12 @@ impl Keeper {
     pub(super) fn answered(&mut self, done: Done) {
         match done {
             Done::Login { sent, result } => self.logged_in(sent, result),
-            Done::Fetched { sent, session, secrets, result, effect, group } => match result {
-                Ok(results) => {
-                    self.gate.reached();
-                    let mut results = results.into_iter();
-                    for (name, reference) in secrets {
-                        let result = results.next().unwrap_or_else(|| Err(self.unanswered(&name)));
-                        self.fetched(&name, reference, sent, &session, effect, &group, result);
-                    }
+            Done::Fetched { sent, session, secrets, result, effect, group } => {
+                if effect == Effect::Mints {
+                    self.minting = self.minting.saturating_sub(1);
                 }
-                Err(error) => {
-                    for (name, reference) in secrets {
-                        self.fetched(&name, reference, sent, &session, effect, &group, Err(error.clone()));
-                    }
-                }
-            },
+                self.all_fetched(sent, &session, secrets, result, effect, &group);
+            }
             Done::Renewed { secret, key, sent, session, result, group } => {
                 self.renewed(&secret, &key, sent, &session, &group, result);
             }
@@ -63,6 +54,33 @@ impl Keeper {
             Done::SessionRenewed { id, sent, result } => self.session_renewed(&id, sent, result),
             Done::SessionLookedUp { id, sent, result } => self.session_looked_up(&id, sent, result),
             Done::SessionRevoked { id, result } => self.session_revoked(&id, result),
+        }
+    }
+
+    /// One request for several secrets was answered.
+    fn all_fetched(
+        &mut self,
+        sent: Moment,
+        session: &str,
+        secrets: Vec<(String, SecretRef)>,
+        result: Result<Vec<Result<Fetched, Error>>, Error>,
+        effect: Effect,
+        group: &str,
+    ) {
+        match result {
+            Ok(results) => {
+                self.gate.reached();
+                let mut results = results.into_iter();
+                for (name, reference) in secrets {
+                    let result = results.next().unwrap_or_else(|| Err(self.unanswered(&name)));
+                    self.fetched(&name, reference, sent, session, effect, group, result);
+                }
+            }
+            Err(error) => {
+                for (name, reference) in secrets {
+                    self.fetched(&name, reference, sent, session, effect, group, Err(error.clone()));
+                }
+            }
         }
     }
 

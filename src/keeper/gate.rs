@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use leasehold_core::{Effect, Error, Kind, Operation};
 
-use super::{Keeper, MOST_IN_FLIGHT, Phase, Work};
+use super::{Keeper, MOST_IN_FLIGHT, MOST_MINTING, Phase, Work};
 use crate::clock::Moment;
 use crate::events::Event;
 use crate::schedule::{self, Action};
@@ -61,7 +61,7 @@ impl Keeper {
         }
         let mut at = at;
         if let Some(down) = self.gate.down {
-            if !self.inflight.is_empty() {
+            if self.inflight.len() > self.minting {
                 return None;
             }
             at = down.at.map_or(at, |until| at.max(until));
@@ -94,6 +94,9 @@ impl Keeper {
         let at = self.throttled(at, operation, &traits.group);
         if operation != Operation::Fetch || traits.effect == Effect::Reads {
             return Some(at);
+        }
+        if self.minting >= MOST_MINTING {
+            return None;
         }
         // What hangs on a session that is about to be replaced would die with it.
         if self.sessions.current_is_leaving(&self.session_overlaps, now) {

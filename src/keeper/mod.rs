@@ -46,6 +46,8 @@ use sessions::Sessions;
 
 /// Requests to one store at once.
 const MOST_IN_FLIGHT: usize = 16;
+/// Mints at once: a store that is slow to mint must not keep the rest from being renewed.
+const MOST_MINTING: usize = 12;
 /// How often the board is written while requests are in flight.
 const SHOW_PACE: Duration = Duration::from_millis(50);
 
@@ -134,6 +136,8 @@ pub struct Keeper {
     gate: Gate,
     phase: Phase,
     inflight: JoinSet<Done>,
+    /// How many of those in flight mint: they may take long, and nothing else waits for them.
+    minting: usize,
     dice: Dice,
     links: Links,
     answers: mpsc::UnboundedReceiver<Answer>,
@@ -213,6 +217,7 @@ impl Keeper {
             gate: Gate::default(),
             phase: Phase::Running,
             inflight: JoinSet::new(),
+            minting: 0,
             dice,
             links,
             answers,

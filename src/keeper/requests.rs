@@ -141,6 +141,9 @@ impl Keeper {
         if secrets.is_empty() {
             return;
         }
+        if traits.effect == Effect::Mints {
+            self.minting += 1;
+        }
         let call = self.call();
         self.inflight.spawn(async move {
             let wanted: Vec<Wanted<'_>> = secrets

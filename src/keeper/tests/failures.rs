@@ -166,3 +166,25 @@ async fn a_secret_that_is_not_required_and_denied_ends_the_start() {
     rig.mock.deny(Operation::Fetch, "database/creds/web");
     assert_eq!(kind(rig.fatal.recv().await.unwrap()), Kind::Denied);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mint_that_is_not_answered_holds_up_nothing_else_even_while_the_store_fails() {
+    let mut rig = Setup {
+        yaml: "{ ttl: 20s, max_ttl: 1h }",
+        secrets: vec![("db", "database/creds/web"), ("queue", "rabbit/creds/web")],
+        ..Setup::default()
+    }
+    .start();
+    rig.is_ready().await;
+    let mut hold = rig.mock.hold_at(Operation::Fetch, "rabbit/creds/web");
+    let (reply, _answer) = tokio::sync::oneshot::channel();
+    rig.order(crate::keeper::Order::Refresh { secret: "queue".to_owned(), reply }).await;
+    hold.reached(1).await;
+    rig.mock.fail(Fault::new(Kind::Unavailable).on(Operation::Renew).times(3));
+    rig.until("the other's renewals", |rig| {
+        rig.mock.leases_at("database/creds/web").iter().any(|lease| lease.renewals >= 3)
+    })
+    .await;
+    assert_eq!(rig.mock.mints("database/creds/web"), 1);
+    drop(hold);
+}
