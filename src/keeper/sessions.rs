@@ -282,29 +282,29 @@ impl Keeper {
     }
 
     fn opened(&mut self, sent: Moment, session: Session, now: Moment) {
-        let life = session
-            .term
-            .map(|term| schedule::life(None, term, sent, self.session_reserve(term.ttl), &mut self.dice));
         let id = session.id.clone();
-        let (origin, revocable) = (session.origin, session.revocable);
-        let ttl = session.term.map(|term| term.ttl);
-        let known = self.sessions.held(&id).is_some();
-        let held = HeldSession { session, issued: sent, life };
-        self.record(&Entry::Session {
-            provider: self.name.clone(),
-            identity: self.identity.clone(),
-            held: held.clone(),
-        });
-        if !known {
+        if self.sessions.held(&id).is_some() {
+            // The same credential was given again: only what is left of it is news.
+            self.sessions.confirm(&id, sent, session.term);
+        } else {
             self.links.events.emit(&Event::LoggedIn {
                 provider: &self.name,
                 session: &id,
-                origin,
-                ttl,
-                revocable,
+                origin: session.origin,
+                ttl: session.term.map(|term| term.ttl),
+                revocable: session.revocable,
             });
+            let life = session
+                .term
+                .map(|term| schedule::life(None, term, sent, self.session_reserve(term.ttl), &mut self.dice));
+            let held = HeldSession { session, issued: sent, life };
+            self.record(&Entry::Session {
+                provider: self.name.clone(),
+                identity: self.identity.clone(),
+                held: held.clone(),
+            });
+            self.sessions.insert(held);
         }
-        self.sessions.insert(held);
         self.sessions.set_current(&id);
         self.learn();
         self.sessions.login.wanted = None;

@@ -149,3 +149,20 @@ async fn a_session_for_a_limited_number_of_requests_serves_init_with_static_read
     .start();
     rig.is_ready().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_given_session_near_its_end_is_asked_for_again_without_hurry_and_its_end_is_everywhere_its_own() {
+    let mut rig = Setup {
+        yaml: "{ ttl: 10m, max_ttl: 1h, session: { given: true, ttl: 30s, max_ttl: 60s } }",
+        ..Setup::default()
+    }
+    .start();
+    rig.is_ready().await;
+    rig.pass(50 * SECOND).await;
+    let left = rig.secret("db").expires.unwrap().since(rig.now());
+    assert!(left <= 10 * SECOND, "it dies with its session: {left:?}");
+    rig.pass(60 * SECOND).await;
+    let logins = rig.mock.requests(Operation::Login);
+    assert!(logins <= 40, "{logins} log-ins in a minute and a half");
+    assert!(rig.secret("db").expired);
+}
