@@ -207,10 +207,12 @@ impl Keeper {
     }
 
     /// When an old session may be revoked: once all that hangs on it was replaced and has had its
-    /// overlap. `None`: something that is in use hangs on it.
+    /// overlap. `None`: something that is in use hangs on it, or something that has to be ended by
+    /// its own id, since this session is not ours to revoke.
     fn session_retires_at(&self, id: &str, now: Moment) -> Option<Moment> {
         let acknowledged = *self.links.acknowledged.borrow();
         let mut at = now;
+        let whole = self.ends_with_its_session(id);
         for kept in self.secrets.values() {
             let in_use = kept.slot.current.iter().chain(kept.slot.candidate.iter().map(|c| &c.held));
             if in_use.clone().any(|held| held.session == id && held.hangs_on_session())
@@ -220,6 +222,9 @@ impl Keeper {
             }
             for retiring in &kept.slot.retiring {
                 if retiring.held.session == id && retiring.held.hangs_on_session() {
+                    if !whole {
+                        return None;
+                    }
                     let due = schedule::retire_at(retiring);
                     if !schedule::may_retire(retiring, acknowledged, due.max(now)) {
                         return None;
@@ -230,6 +235,9 @@ impl Keeper {
         }
         for orphan in &self.orphans {
             if orphan.held.session == id && orphan.held.hangs_on_session() {
+                if !whole {
+                    return None;
+                }
                 at = at.max(orphan.at);
             }
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use leasehold_core::{Kind, Operation, Origin};
+use leasehold_mock::Fault;
 
 use super::rig::{Setup, scratch};
 use crate::config::model::Overlap;
@@ -165,4 +166,22 @@ async fn a_given_session_near_its_end_is_asked_for_again_without_hurry_and_its_e
     let logins = rig.mock.requests(Operation::Login);
     assert!(logins <= 40, "{logins} log-ins in a minute and a half");
     assert!(rig.secret("db").expired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_of_a_given_session_that_was_replaced_are_revoked_by_id_once_they_are_replaced() {
+    let policy = Policy { overlap: Overlap::Fixed(SECOND), ..Setup::default().policy };
+    let mut rig = Setup {
+        policy,
+        yaml: "{ ttl: 60s, renewable: false, session: { given: true, ttl: 1h, max_ttl: 2h } }",
+        ..Setup::default()
+    }
+    .start();
+    rig.is_ready().await;
+    let first = rig.mock.leases()[0].clone();
+    rig.mock.fail(Fault::new(Kind::Unavailable).on(Operation::Revoke).times(2));
+    rig.mock.give_another_session();
+    rig.order(crate::keeper::Order::LookAgain).await;
+    rig.until("the old lease's end", |rig| rig.mock.leases().iter().all(|lease| lease.id != first.id)).await;
+    assert!(rig.mock.requests(Operation::Revoke) >= 3, "refused twice, revoked then, by id");
 }
