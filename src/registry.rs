@@ -1,6 +1,9 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
 //! feature, its name in [`Settings`], and its `type`.
 
+#[cfg(not(any(feature = "mock", feature = "vault")))]
+compile_error!("a build without any provider fetches nothing: choose the features `vault`, `mock` or both");
+
 use std::path::Path;
 use std::sync::Arc;
 
