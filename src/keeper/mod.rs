@@ -134,6 +134,8 @@ pub struct Keeper {
     gate: Gate,
     phase: Phase,
     inflight: JoinSet<Done>,
+    /// The secrets whose mint is in flight, one entry each: also of those that the configuration no longer has.
+    minting: Vec<String>,
     dice: Dice,
     links: Links,
     answers: mpsc::UnboundedReceiver<Answer>,
@@ -213,6 +215,7 @@ impl Keeper {
             gate: Gate::default(),
             phase: Phase::Running,
             inflight: JoinSet::new(),
+            minting: Vec::new(),
             dice,
             links,
             answers,

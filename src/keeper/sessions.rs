@@ -209,13 +209,15 @@ impl Keeper {
     /// When an old session may be revoked: once all that hangs on it was replaced and has had its
     /// overlap. `None`: something that is in use hangs on it.
     fn session_retires_at(&self, id: &str, now: Moment) -> Option<Moment> {
+        if !self.minting.is_empty() {
+            // The answer brings a lease that may hang on it.
+            return None;
+        }
         let acknowledged = *self.links.acknowledged.borrow();
         let mut at = now;
         for kept in self.secrets.values() {
             let in_use = kept.slot.current.iter().chain(kept.slot.candidate.iter().map(|c| &c.held));
-            if in_use.clone().any(|held| held.session == id && held.hangs_on_session())
-                || kept.slot.busy == Some(crate::slot::Busy::Fetching)
-            {
+            if in_use.clone().any(|held| held.session == id && held.hangs_on_session()) {
                 return None;
             }
             for retiring in &kept.slot.retiring {
