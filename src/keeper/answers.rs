@@ -33,12 +33,16 @@ impl Keeper {
     }
 
     pub(super) fn answered(&mut self, done: Done) {
+        if let Done::Fetched { effect: Effect::Mints, secrets, .. } = &done {
+            for (name, _) in secrets {
+                if let Some(at) = self.minting.iter().position(|minting| minting == name) {
+                    self.minting.swap_remove(at);
+                }
+            }
+        }
         match done {
             Done::Login { sent, result } => self.logged_in(sent, result),
             Done::Fetched { sent, session, secrets, result, effect, group } => {
-                if effect == Effect::Mints {
-                    self.minting = self.minting.saturating_sub(1);
-                }
                 self.all_fetched(sent, &session, secrets, result, effect, &group);
             }
             Done::Renewed { secret, key, sent, session, result, group } => {

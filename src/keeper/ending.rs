@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use leasehold_core::{Bound, Effect, Error, Kind, Origin, SecretRef, Session, Target};
+use leasehold_core::{Bound, Error, Kind, Origin, SecretRef, Session, Target};
 use tokio::task::JoinSet;
 
 use super::{Keeper, MOST_IN_FLIGHT};
@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::events::Event;
 use crate::handover::EntryId;
 use crate::schedule;
-use crate::slot::{Busy, Held};
+use crate::slot::Held;
 
 /// What is taken back at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +41,11 @@ impl Keeper {
         let start = self.links.clock.now();
         let mut left = Left::default();
         self.await_mints(start + timeout / 2).await;
-        for (name, kept) in &self.secrets {
-            if kept.slot.busy == Some(Busy::Fetching)
-                && self.provider.describe(&kept.plan.reference).effect == Effect::Mints
-            {
-                left.items.push((
-                    format!("a mint of secret \"{name}\" that is still in flight"),
-                    "the store did not answer in time; what it mints ends by its own TTL".to_owned(),
-                ));
-            }
+        for name in &self.minting {
+            left.items.push((
+                format!("a mint of secret \"{name}\" that is still in flight"),
+                "the store did not answer in time; what it mints ends by its own TTL".to_owned(),
+            ));
         }
         if mode == EndMode::Leave {
             return self.told(left);
@@ -82,11 +78,7 @@ impl Keeper {
     }
 
     fn something_may_come(&self) -> bool {
-        let minting = self.secrets.values().any(|kept| {
-            kept.slot.busy == Some(Busy::Fetching)
-                && self.provider.describe(&kept.plan.reference).effect == Effect::Mints
-        });
-        !self.inflight.is_empty() && (minting || self.sessions.login_under_way())
+        !self.inflight.is_empty() && (!self.minting.is_empty() || self.sessions.login_under_way())
     }
 
     /// What has to be ended by its own handle.

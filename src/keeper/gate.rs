@@ -61,7 +61,7 @@ impl Keeper {
         }
         let mut at = at;
         if let Some(down) = self.gate.down {
-            if self.inflight.len() > self.minting {
+            if self.inflight.len() > self.minting.len() {
                 return None;
             }
             at = down.at.map_or(at, |until| at.max(until));
@@ -95,7 +95,7 @@ impl Keeper {
         if operation != Operation::Fetch || traits.effect == Effect::Reads {
             return Some(at);
         }
-        if self.minting >= MOST_MINTING {
+        if self.minting.len() >= MOST_MINTING {
             return None;
         }
         // What hangs on a session that is about to be replaced would die with it.

@@ -136,8 +136,9 @@ pub struct Keeper {
     gate: Gate,
     phase: Phase,
     inflight: JoinSet<Done>,
-    /// How many of those in flight mint: they may take long, and nothing else waits for them.
-    minting: usize,
+    /// The secrets whose mint is in flight, one entry each, also those that the configuration no
+    /// longer has. A mint may take long, and nothing else waits for it.
+    minting: Vec<String>,
     dice: Dice,
     links: Links,
     answers: mpsc::UnboundedReceiver<Answer>,
@@ -217,7 +218,7 @@ impl Keeper {
             gate: Gate::default(),
             phase: Phase::Running,
             inflight: JoinSet::new(),
-            minting: 0,
+            minting: Vec::new(),
             dice,
             links,
             answers,

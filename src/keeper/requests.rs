@@ -131,6 +131,7 @@ impl Keeper {
                 let entry =
                     Entry::Secret { secret: name.clone(), mints: kept.slot.mints.iter().copied().collect() };
                 secrets.push((name.clone(), kept.plan.reference.clone(), None));
+                self.minting.push(name.clone());
                 self.links.events.emit(&Event::Minting { secret: &name, provider: &self.name });
                 self.record(&entry);
             } else {
@@ -140,9 +141,6 @@ impl Keeper {
         }
         if secrets.is_empty() {
             return;
-        }
-        if traits.effect == Effect::Mints {
-            self.minting += 1;
         }
         let call = self.call();
         self.inflight.spawn(async move {

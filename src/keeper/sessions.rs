@@ -210,14 +210,16 @@ impl Keeper {
     /// overlap. `None`: something that is in use hangs on it, or something that has to be ended by
     /// its own id, since this session is not ours to revoke.
     fn session_retires_at(&self, id: &str, now: Moment) -> Option<Moment> {
+        if !self.minting.is_empty() {
+            // The answer brings a lease that may hang on it.
+            return None;
+        }
         let acknowledged = *self.links.acknowledged.borrow();
         let mut at = now;
         let whole = self.ends_with_its_session(id);
         for kept in self.secrets.values() {
             let in_use = kept.slot.current.iter().chain(kept.slot.candidate.iter().map(|c| &c.held));
-            if in_use.clone().any(|held| held.session == id && held.hangs_on_session())
-                || kept.slot.busy == Some(crate::slot::Busy::Fetching)
-            {
+            if in_use.clone().any(|held| held.session == id && held.hangs_on_session()) {
                 return None;
             }
             for retiring in &kept.slot.retiring {
