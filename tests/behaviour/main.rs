@@ -4,6 +4,7 @@
     reason = "tests start servers, wait on real clocks and write their own files"
 )]
 
+mod endings;
 mod volume;
 
 use std::time::Duration;
