@@ -178,7 +178,7 @@ pub enum Event<'a> {
         secret: Option<&'a str>,
         /// What went wrong.
         error: &'a Error,
-        /// When it is tried again.
+        /// When it is tried again; `None`: it ends the process, which says so at its end.
         retry_in: Option<Duration>,
     },
     /// The store has lost a lease.

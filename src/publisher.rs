@@ -404,9 +404,10 @@ impl Publisher {
             NoSet::Render(text) | NoSet::Volume(text) => text.clone(),
         };
         self.links.board.write(|board| board.refused = Some(text.clone()));
-        self.links.events.emit(&Event::PublishRefused { why: &text });
-        if !ready {
-            // The receiver is gone only when the process ends already.
+        if ready {
+            self.links.events.emit(&Event::PublishRefused { why: &text });
+        } else {
+            // It ends the process, which says why. The receiver is gone only when it ends already.
             let _ = self.links.fatal.send(why);
         }
         for (secret, offer) in std::mem::take(&mut self.pending) {

@@ -8,8 +8,9 @@ use leasehold_core::Environment;
 
 use super::termination::Termination;
 use super::{Exit, fail, load};
-use crate::app::{App, Mode};
+use crate::app::{App, Failure, Mode};
 use crate::config::Config;
+use crate::events::line::one_line;
 use crate::{config, logging, process};
 
 pub(super) fn run(
@@ -63,7 +64,13 @@ fn engine(mode: Mode, config: Config, environment: Environment) -> Result<(), (E
     })?;
     let app = App::new(config, Arc::new(environment), mode);
     runtime.block_on(app.run()).map_err(|failure| {
-        let line = failure.to_string();
-        (fail(Exit::from(&failure), &line), line)
+        let (exit, line) = (Exit::from(&failure), one_line(&failure.to_string()));
+        // The last line of the log, in the log's own format.
+        let kind = match &failure {
+            Failure::Store(error) => Some(error.kind.as_str()),
+            _ => None,
+        };
+        tracing::error!(target: "leasehold", event = "failed", kind, exit_code = exit as u8, "{line}");
+        (exit, line)
     })
 }

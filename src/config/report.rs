@@ -67,8 +67,7 @@ impl Report {
 
     /// One line: the first problem and how many more there are. For the termination message.
     pub fn first_line(&self) -> String {
-        let first = self.problems.first().map(ToString::to_string).unwrap_or_default();
-        let first = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        let first = self.problems.first().map(Problem::in_one_line).unwrap_or_default();
         match self.problems.len() {
             0 | 1 => first,
             count => format!("{first} (and {} more)", count - 1),
@@ -102,6 +101,15 @@ impl Problem {
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    fn in_one_line(&self) -> String {
+        let place = self.place.as_ref().map(ToString::to_string);
+        let key = (!self.key.0.is_empty()).then(|| self.key.to_string());
+        let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        let said = [place, key, Some(format!("{}{help}", self.message))];
+        let said = said.into_iter().flatten().collect::<Vec<_>>().join(": ");
+        said.lines().map(str::trim).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -202,7 +202,8 @@ impl<'a> Line<'a> {
             Event::Failed { secret, error, retry_in } => {
                 let (level, next) = match retry_in {
                     Some(wait) => (L::WARN, format!("; trying again in {}", human(wait))),
-                    None => (L::ERROR, String::new()),
+                    // It ends the process, whose last line says it again and as an error.
+                    None => (L::DEBUG, String::new()),
                 };
                 let mut line =
                     Self::new(level, "failed", format!("{error}{next}")).error(error).retry_in(retry_in);

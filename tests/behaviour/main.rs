@@ -5,6 +5,7 @@
 )]
 
 mod crash;
+mod endings;
 mod volume;
 
 use std::time::Duration;

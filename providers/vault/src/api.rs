@@ -105,7 +105,11 @@ impl Api {
             Ok(result) => {
                 let (parts, body) = result.response.into_parts();
                 let answer = Answer { status: parts.status, headers: parts.headers, body };
-                if answer.is_foreign() { Err(site.not_the_store(answer.status)) } else { Ok(answer) }
+                if answer.is_foreign() {
+                    Err(site.not_the_store(answer.status, &self.address))
+                } else {
+                    Ok(answer)
+                }
             }
             Err(ClientError::RequestError { source, .. }) => {
                 let trouble = source.downcast_ref::<Trouble>().unwrap_or(&Trouble::Broken);

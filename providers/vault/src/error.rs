@@ -47,9 +47,13 @@ impl Site<'_> {
     /// An answer that is no success, by the API's table. Callers that know better say it first.
     pub(crate) fn refused(&self, status: StatusCode, headers: &HeaderMap) -> Error {
         let detail = match status.as_u16() {
-            400 => "the store says that the request is wrong (400): see path, data and version".to_owned(),
+            400 => {
+                "the store says that the request is wrong (400): does the role exist that the path names? \
+                    Are data and version right?"
+                    .to_owned()
+            }
             401 | 403 => format!("the store denied it ({})", status.as_u16()),
-            404 => "there is nothing at that path (404)".to_owned(),
+            404 => "there is nothing at that path (404): check mount and path, and the namespace".to_owned(),
             405 => "the store cannot do this at that path (405): a path that is written to needs data, \
                     one that is read has none"
                 .to_owned(),
@@ -75,11 +79,17 @@ impl Site<'_> {
 
     /// Not the store's own answer: an error of its API is always JSON. What an ingress or a
     /// firewall says (404 above all) tells nothing of tokens, leases and secrets.
-    pub(crate) fn not_the_store(&self, status: StatusCode) -> Error {
+    pub(crate) fn not_the_store(&self, status: StatusCode, address: &str) -> Error {
+        // What most servers say to plain http on a port that speaks TLS.
+        let scheme = match status == StatusCode::BAD_REQUEST && address.starts_with("http:") {
+            true => " (is it https instead of http?)",
+            false => "",
+        };
         self.error(
             Kind::Malformed,
             format!(
-                "something that is not the store answered {}: check address, and what stands before the store",
+                "something that is not the store answered {} at {address}: check the address{scheme}, and what \
+                 stands before the store",
                 status.as_u16()
             ),
         )

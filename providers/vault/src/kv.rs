@@ -101,7 +101,7 @@ impl Memory {
         }
         let answer = api.exchange(ask, call).await?;
         if !answer.status.is_success() {
-            return Err(refused(api, ask, &answer, &place).await);
+            return Err(refused(api, ask, &answer, &place, reference).await);
         }
         if denied {
             self.remember_denial(api.provider(), namespace, place.metadata);
@@ -168,7 +168,7 @@ fn is_still(state: &SecretState, reference: &SecretRef, known: &str, created: &s
         })
 }
 
-async fn refused(api: &Api, ask: &Ask<'_>, answer: &Answer, place: &Place) -> Error {
+async fn refused(api: &Api, ask: &Ask<'_>, answer: &Answer, place: &Place, reference: &SecretRef) -> Error {
     let site = api.site(ask);
     match answer.status.as_u16() {
         // A deleted version is a 404 that carries its metadata.
@@ -177,7 +177,13 @@ async fn refused(api: &Api, ask: &Ask<'_>, answer: &Answer, place: &Place) -> Er
                 Ok(metadata) => gone(&metadata, &site),
                 Err(error) => error,
             },
-            _ => site.error(Kind::Absent, "there is no such secret (404), or no such version of it"),
+            _ => site.error(
+                Kind::Absent,
+                match &reference.version {
+                    None => "there is no secret at that path (404): check the path".to_owned(),
+                    Some(version) => format!("there is no such secret (404), or no version {version} of it"),
+                },
+            ),
         },
         400 => site.error(
             Kind::Unavailable,

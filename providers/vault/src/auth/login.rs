@@ -135,7 +135,8 @@ impl Method {
                 "no secret_id is configured, and the role seems to want one"
             }
             Self::AppRole(_) => {
-                "check role_id and secret_id: a secret id may have expired, be used up or be bound to an address"
+                "check auth.mount, role_id and secret_id: a secret id may have expired, be used up or be bound to an \
+                 address"
             }
             Self::Kubernetes(_) => {
                 "check that the role exists and is bound to this service account, namespace and audience, \
