@@ -3,7 +3,7 @@
 //! What a library logs may hold a value at any level (a client its headers, a parser its text), so
 //! nothing but `leasehold*` gets through. Level and format can change while the process runs.
 
-use std::fmt::{Debug, Write as _};
+use std::fmt::Debug;
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::SystemTime;

@@ -34,11 +34,6 @@ impl Point {
     pub(super) fn changes(&self) -> bool {
         CHANGES.contains(&self.call.as_str()) || (self.call == "openat" && self.line.contains("O_CREAT"))
     }
-
-    /// The call as the first run made it.
-    pub(super) fn line(&self) -> &str {
-        &self.line
-    }
 }
 
 /// How strace is started to see all calls, with the paths that they are on.
