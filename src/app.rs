@@ -337,7 +337,8 @@ impl House {
     /// The next process is to know it, too.
     fn acknowledged(&self, generation: u64) {
         self.board.write(|board| board.acknowledged = Some(generation));
-        let announced = self.announcements.latest().unwrap_or(generation);
+        // Nothing is acknowledged before something is announced; its actions may still run.
+        let announced = self.announcements.announced().borrow().unwrap_or_default();
         let entry =
             Entry::Announced { generation: announced, at: self.clock.now(), acknowledged: Some(generation) };
         if let Err(error) = self.handover.put(&entry) {

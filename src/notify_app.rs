@@ -69,6 +69,8 @@ struct Shared {
     state: Mutex<State>,
     /// The newest generation, to wake the actions.
     latest: watch::Sender<Option<u64>>,
+    /// The newest generation of which every action was run, with all before it.
+    announced: watch::Sender<Option<u64>>,
     acknowledged: watch::Sender<Option<u64>>,
     clock: Clock,
     board: Board,
@@ -86,6 +88,8 @@ struct State {
 struct Owed {
     /// The generation of the run that is due, if one is.
     due: Option<u64>,
+    /// The oldest generation of the run that is under way, if one is.
+    running: Option<u64>,
     /// The files that changed since its last success.
     files: BTreeSet<String>,
 }
@@ -110,6 +114,7 @@ impl Announcements {
             actions,
             state: Mutex::new(State { acknowledge, owed }),
             latest: watch::Sender::new(None),
+            announced: watch::Sender::new(None),
             acknowledged: watch::Sender::new(None),
             clock,
             board,
@@ -122,6 +127,7 @@ impl Announcements {
     /// process announced, with what it knew to be acknowledged.
     pub fn in_place(&self, generation: u64, acknowledged: Option<u64>) {
         self.0.latest.send_modify(|latest| *latest = (*latest).max(Some(generation)));
+        self.0.settle();
         if let Some(acknowledged) = acknowledged {
             // Known since before: no fact to tell.
             self.0.advance(acknowledged.min(generation));
@@ -143,6 +149,7 @@ impl Announcements {
         let awaits = self.0.awaits(state.acknowledge, &announcement.changed);
         drop(state);
         self.0.latest.send_modify(|latest| *latest = (*latest).max(Some(announcement.generation)));
+        self.0.settle();
         awaits
     }
 
@@ -159,6 +166,12 @@ impl Announcements {
     /// The newest generation that is announced.
     pub fn latest(&self) -> Option<u64> {
         *self.0.latest.borrow()
+    }
+
+    /// The newest generation whose actions were all run (well, or until they were given up), and its
+    /// changes: what a later process need not announce again.
+    pub fn announced(&self) -> watch::Receiver<Option<u64>> {
+        self.0.announced.subscribe()
     }
 
     /// The newest generation that is acknowledged, and its changes.
@@ -227,9 +240,13 @@ impl Shared {
                 run.files.extend(newer.files);
             }
         };
+        let mut state = locked(&self.state);
+        state.owed[place].running = None;
         if outcome.is_err() {
-            locked(&self.state).owed[place].files.append(&mut run.files);
+            state.owed[place].files.append(&mut run.files);
         }
+        drop(state);
+        self.settle();
         self.report(action, run.generation, &outcome);
     }
 
@@ -237,7 +254,23 @@ impl Shared {
     fn take(&self, place: usize) -> Option<Run> {
         let owed = &mut locked(&self.state).owed[place];
         let generation = owed.due.take()?;
+        owed.running.get_or_insert(generation);
         Some(Run { generation, files: std::mem::take(&mut owed.files) })
+    }
+
+    /// Notes how far everything is announced.
+    fn settle(&self) {
+        let state = locked(&self.state);
+        let pending = state.owed.iter().filter_map(|owed| owed.running.or(owed.due)).min();
+        let through = match pending {
+            Some(generation) => generation.checked_sub(1),
+            None => *self.latest.borrow(),
+        };
+        self.announced.send_if_modified(|announced| {
+            let news = *announced < through;
+            *announced = (*announced).max(through);
+            news
+        });
     }
 
     fn report(&self, action: &Action, generation: u64, outcome: &Result<action::Done, String>) {

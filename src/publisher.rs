@@ -222,6 +222,7 @@ impl Publisher {
     /// Publishes until nobody offers any more.
     pub async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<ToPublisher>) {
         let clock = self.links.clock.clone();
+        let mut announced = self.links.announcements.announced();
         if self.secrets.is_empty() {
             self.publish();
         }
@@ -245,6 +246,7 @@ impl Publisher {
                     }
                     None => return,
                 },
+                Ok(()) = announced.changed() => self.record_announced(),
                 () = sleep_until(&clock, wake) => {
                     let now = clock.now();
                     if self.collecting.as_ref().is_some_and(|c| c.quiet_at.min(c.at_the_latest) <= now) {
@@ -373,29 +375,42 @@ impl Publisher {
     }
 
     /// Tells the announcer. The first generation of all runs no action; one that an earlier
-    /// process put in place and did not announce any more runs them now.
+    /// process put in place and did not announce to the end runs them now.
     fn announce(&mut self, generation: u64, place: &Place, moved: bool, first: bool) -> Awaits {
-        let now = self.links.clock.now();
         let announcements = &self.links.announcements;
-        let changed = match (first.then_some(self.before), moved) {
-            (Some(Before { generation: None, .. }), _) => None,
-            (Some(before), false) if before.announced < Some(generation) => Some(place.files.clone()),
-            (_, true) => Some(place.changed.clone()),
-            (_, false) => None,
+        if first && let Before { generation: Some(_), announced: Some(announced), acknowledged } = self.before
+        {
+            announcements.in_place(announced, acknowledged);
+        }
+        let changed = match first.then_some(self.before) {
+            Some(Before { generation: None, .. }) => None,
+            Some(before) if before.announced < before.generation => Some(place.files.clone()),
+            _ if moved => Some(place.changed.clone()),
+            _ => None,
         };
-        let awaits = match changed {
+        match changed {
             Some(changed) => announcements.publish(&Announcement { generation, changed }),
             None if first => {
                 announcements.in_place(generation, self.before.acknowledged);
-                Awaits::Nothing
+                // What it replaced may not have been noted as such yet, and waits for the same.
+                match self.before.generation {
+                    Some(_) => announcements.awaits(&place.files),
+                    None => Awaits::Nothing,
+                }
             }
-            None => return Awaits::Nothing,
-        };
+            None => Awaits::Nothing,
+        }
+    }
+
+    /// The next process is to know what it need not announce any more.
+    fn record_announced(&self) {
+        let announcements = &self.links.announcements;
+        let Some(generation) = *announcements.announced().borrow() else { return };
         let acknowledged = *announcements.acknowledged().borrow();
-        if let Err(error) = self.links.handover.put(&Entry::Announced { generation, at: now, acknowledged }) {
+        let entry = Entry::Announced { generation, at: self.links.clock.now(), acknowledged };
+        if let Err(error) = self.links.handover.put(&entry) {
             self.links.events.emit(&Event::Warning { text: &error.to_string() });
         }
-        awaits
     }
 
     fn refused(&mut self, why: NoSet) {

@@ -127,6 +127,26 @@ async fn a_changed_file_signals_the_application_and_the_first_generation_does_no
 }
 
 #[tokio::test]
+async fn a_generation_is_announced_once_its_actions_were_run_or_given_up() {
+    let application = Application::start();
+    let missing = application.directory.path().join("missing");
+    let actions = vec![hup(&application.pid_file(), None), hup(&missing, Some(&["db.env"]))];
+    let scene = Scene::new(actions, Acknowledge::Auto, Clock::boot());
+    let announced = scene.announcements.announced();
+    scene.announcements.in_place(3, None);
+    assert_eq!(*announced.borrow(), Some(3), "it runs none");
+    scene.publish(4, &["db.env"]);
+    assert_eq!(*announced.borrow(), Some(3), "none has run yet");
+    eventually("the signal", || application.hups() == 1).await;
+    assert_eq!(*announced.borrow(), Some(3), "the other is tried again");
+    std::fs::copy(application.pid_file(), missing).unwrap();
+    eventually("both have run", || *announced.borrow() == Some(4)).await;
+    assert_eq!(application.hups(), 2);
+    scene.ending.cancel();
+    scene.task.await.unwrap();
+}
+
+#[tokio::test]
 async fn an_action_runs_only_for_the_files_that_it_names() {
     let (web, any) = (Application::start(), Application::start());
     let actions = vec![hup(&web.pid_file(), Some(&["tls/tls.crt"])), hup(&any.pid_file(), None)];

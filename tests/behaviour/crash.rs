@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::harness;
@@ -27,173 +28,282 @@ const AT_ONCE: usize = 4;
 /// How long the server's queue of revocations may take.
 const QUEUE: Duration = Duration::from_secs(10);
 
-const OWN: Scenario =
-    Scenario { log_in: LogIn::Own, token_ttl: "10m", token_max_ttl: "20m", overlap: "300ms" };
+const OWN: Scenario = Scenario {
+    log_in: LogIn::Own,
+    token_ttl: "10m",
+    token_max_ttl: "20m",
+    overlap: "300ms",
+    acknowledge: "auto",
+};
 const GIVEN: Scenario = Scenario { log_in: LogIn::Given, ..OWN };
+/// Replaced 2.6 s before its end.
+const SHORT_SESSION: Scenario = Scenario { token_ttl: "8s", token_max_ttl: "8s", overlap: "1s", ..OWN };
+const ACKNOWLEDGED: Scenario = Scenario { acknowledge: "required", ..OWN };
 
-/// What the traced process is taken through before it is killed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Through what the traced process goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// `run`, and one rotation that an operator asks for.
     Rotation,
+    /// The same, told to end once the replaced lease is retired; only what comes then.
+    End,
+    /// `run` until its session is replaced; only what comes from the new session's record on.
+    Session,
+    /// `run`, and one rotation that the application does not acknowledge; only what comes from its
+    /// publication on.
+    Unacknowledged,
     /// `init`.
     Init,
 }
 
 impl Way {
     fn command(self) -> &'static str {
-        match self {
-            Way::Rotation => "run",
-            Way::Init => "init",
-        }
+        if self == Way::Init { "init" } else { "run" }
+    }
+
+    fn rotates(self) -> bool {
+        matches!(self, Way::Rotation | Way::End | Way::Unacknowledged)
     }
 }
 
 #[test]
 fn killed_at_any_call_of_record_publish_and_retire_no_lease_of_a_token_of_our_own_is_left() {
-    let tried = kill_everywhere(OWN, Way::Rotation, |_| true);
-    assert!(tried > 80, "only {tried} places");
+    let mut plan = Plan::new(OWN, Way::Rotation);
+    for wanted in ["announced.json", "held.", "session.", "\"..data\"", "unlinkat"] {
+        assert!(plan.points.iter().any(|point| point.line().contains(wanted)), "{wanted} is not among them");
+    }
+    plan.points.push(Point::first("pidfd_send_signal"));
+    let tried = plan.kill_everywhere();
+    assert!(tried.places > 80, "{tried:?}");
+    assert_eq!(tried.unseen, 0, "one call ends all of a session's");
 }
 
 #[test]
-fn killed_at_any_change_of_record_publish_and_retire_no_lease_that_was_seen_is_left_under_a_given_token() {
-    let tried = kill_everywhere(GIVEN, Way::Rotation, Point::changes);
-    assert!(tried > 30, "only {tried} places");
+fn killed_at_any_change_only_a_lease_that_nobody_saw_is_left_under_a_given_token() {
+    let tried = Plan::new(GIVEN, Way::Rotation).changes().kill_everywhere();
+    assert!(tried.places > 30, "{tried:?}");
+    assert!(tried.unseen > 0, "{tried:?}: a mint whose answer is not recorded yet was not among them");
+}
+
+#[test]
+fn killed_while_it_ends_the_next_one_ends_it() {
+    for scenario in [OWN, GIVEN] {
+        let tried = Plan::new(scenario, Way::End).kill_everywhere();
+        assert!(tried.places > 0, "{tried:?}");
+    }
+}
+
+#[test]
+fn killed_in_mid_replacement_of_a_session_both_tokens_are_gone_after_the_next_one() {
+    let tried = Plan::new(SHORT_SESSION, Way::Session).changes().kill_everywhere();
+    assert!(tried.places > 15, "{tried:?}");
+}
+
+#[test]
+fn killed_before_an_expected_acknowledgement_the_next_one_waits_for_it() {
+    let tried = Plan::new(ACKNOWLEDGED, Way::Unacknowledged).changes().kill_everywhere();
+    assert!(tried.places > 3, "{tried:?}");
 }
 
 #[test]
 fn an_init_killed_at_any_change_is_taken_over_or_leaves_nothing() {
-    let tried = kill_everywhere(OWN, Way::Init, Point::changes);
-    assert!(tried > 15, "only {tried} places");
+    let tried = Plan::new(OWN, Way::Init).changes().kill_everywhere();
+    assert!(tried.places > 15, "{tried:?}");
 }
 
-/// Kills at each wanted point; how many they were.
-fn kill_everywhere(scenario: Scenario, way: Way, wanted: impl Fn(&Point) -> bool) -> usize {
-    assert!(
-        harness::tmpfs::root("tracing a process that is not dumpable"),
-        "as root, or nothing is injected"
-    );
-    let server = Server::new(scenario);
-    let (paths, mut points) = first_run(&server, way);
-    points.retain(|point| wanted(point));
-    let tried = points.len();
-    points.reverse();
-    let waiting = Mutex::new(points);
-    let failed = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for worker in 0..AT_ONCE {
-            let (waiting, failed, paths) = (&waiting, &failed, &paths);
-            scope.spawn(move || {
-                let server = Server::new(scenario);
-                loop {
-                    let Some(point) = waiting.lock().unwrap().pop() else { return };
-                    let told = catch_unwind(AssertUnwindSafe(|| kill_at(&server, way, paths, &point)));
-                    if told.is_err() {
+/// What is killed where.
+struct Plan {
+    scenario: Scenario,
+    way: Way,
+    paths: BTreeSet<String>,
+    points: Vec<Point>,
+}
+
+/// What came of a plan.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tried {
+    /// At how many places a process was killed.
+    places: usize,
+    /// How often a lease was left whose record no process had made.
+    unseen: usize,
+}
+
+impl Plan {
+    /// Learns from runs that nobody kills.
+    fn new(scenario: Scenario, way: Way) -> Self {
+        assert!(harness::tmpfs::root("tracing a process that is not dumpable"), "or nothing is injected");
+        let server = Server::new(scenario);
+        let learnt = traced_to_its_end(&server, way, |trace, _| points::to_learn(trace));
+        let paths = points::paths(&learnt.whole, Path::new(FOLDER));
+        let counted =
+            traced_to_its_end(&server, way, |trace, folder| points::to_count(trace, &paths, folder));
+        let mut points = points::points(&counted.whole);
+        let settled = points::points(&counted.settled).len();
+        match way {
+            Way::Rotation | Way::Init => points.truncate(settled),
+            Way::End => drop(points.drain(..settled)),
+            Way::Unacknowledged => {
+                let noted = points.iter().rposition(|point| point.renames_to("held.")).expect("it is noted");
+                points.truncate(noted + 1);
+                let published = points.iter().rposition(|point| point.renames_to("..data"));
+                points.drain(..published.expect("it is published"));
+            }
+            Way::Session => {
+                points.truncate(settled);
+                let recorded = points.iter().rposition(|point| point.renames_to("session."));
+                let second = recorded.expect("a new session is recorded");
+                // It is written first.
+                points.drain(..second - 3);
+            }
+        }
+        Self { scenario, way, paths, points }
+    }
+
+    /// Only where something changes: what the next process finds is the same before the others.
+    fn changes(mut self) -> Self {
+        self.points.retain(Point::changes);
+        self
+    }
+
+    fn kill_everywhere(self) -> Tried {
+        let Self { scenario, way, paths, mut points } = self;
+        let places = points.len();
+        points.reverse();
+        let waiting = Mutex::new(points);
+        let failed = Mutex::new(Vec::new());
+        let unseen = AtomicUsize::new(0);
+        let work = || {
+            let server = Server::new(scenario);
+            loop {
+                let Some(point) = waiting.lock().unwrap().pop() else { return };
+                match catch_unwind(AssertUnwindSafe(|| kill_at(&server, way, &paths, &point))) {
+                    Ok(left) => drop(unseen.fetch_add(left, Ordering::Relaxed)),
+                    Err(_) => {
                         let mut failed = failed.lock().unwrap();
-                        failed.push(format!("worker {worker}, killed {point}"));
+                        failed.push(format!("killed {point}"));
                         if failed.len() > 5 {
                             waiting.lock().unwrap().clear();
                         }
                         server.clear();
                     }
                 }
-            });
-        }
-    });
-    let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "of {tried} places:\n{}", failed.join("\n"));
-    tried
-}
-
-/// What a run does that nobody kills: on which paths, and with which calls.
-fn first_run(server: &Server, way: Way) -> (BTreeSet<String>, Vec<Point>) {
-    let learnt = traced_to_its_end(server, way, |trace, _| points::to_learn(trace));
-    let paths = points::paths(&learnt, Path::new(FOLDER));
-    let counted = traced_to_its_end(server, way, |trace, folder| points::to_count(trace, &paths, folder));
-    (paths, points::points(&counted))
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(work);
+            }
+        });
+        let failed = failed.into_inner().unwrap();
+        assert!(failed.is_empty(), "of {places} places:\n{}", failed.join("\n"));
+        Tried { places, unseen: unseen.into_inner() }
+    }
 }
 
 /// Stands for the folder of a run in what is kept of its trace.
 const FOLDER: &str = "/FOLDER";
 
-fn traced_to_its_end(server: &Server, way: Way, under: impl Fn(&Path, &Path) -> Vec<String>) -> String {
+/// What a run does that nobody kills.
+struct Traced {
+    /// Until it has nothing more to do.
+    settled: String,
+    /// Until its end.
+    whole: String,
+}
+
+fn traced_to_its_end(server: &Server, way: Way, under: impl Fn(&Path, &Path) -> Vec<String>) -> Traced {
     let site = Site::new(server);
     let trace = site.folder.join("trace");
     let mut running = site.start(way.command(), under(&trace, &site.folder));
     let read = || std::fs::read_to_string(&trace).unwrap().replace(site.folder.to_str().unwrap(), FOLDER);
     if way == Way::Init {
         assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
-        let trace = read();
         let mut next = site.start("run", Vec::new());
         eventually("it is taken over", SOON, || site.is_ready());
         site.end(&mut next);
-        return trace;
+        return Traced { settled: read(), whole: read() };
     }
     eventually("the first generation is announced", SOON, || site.recorded("announced").len() == 1);
-    let asked = eventually("a rotation can be asked for", SOON, || site.refresh());
-    eventually("the second one is in place", SOON, || {
-        site.in_place().is_some_and(|found| found.generation == 2)
-    });
-    eventually("the old lease is retired", SOON, || site.recorded("held").len() == 1);
-    let trace = read();
+    let asked = way.rotates().then(|| eventually("a rotation can be asked for", SOON, || site.refresh()));
+    if way == Way::Unacknowledged {
+        eventually("the replaced lease is noted", SOON, || site.record().contains("etiring"));
+        site.acknowledge();
+    }
+    eventually("a second generation is in place and all else retired", SOON, || site.has_rotated());
+    let settled = read();
     drop(asked);
     // strace lets the signal through to whom it traces.
     rustix::process::kill_process_group(running.pid(), Signal::TERM).unwrap();
     assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
-    trace
+    Traced { settled, whole: read() }
 }
 
-/// One run that is killed at a point, the next that takes over, and what both left.
-fn kill_at(server: &Server, way: Way, paths: &BTreeSet<String>, point: &Point) {
+/// One run that is killed at a point, the next that takes over, and what both left: how many
+/// leases nobody had seen.
+fn kill_at(server: &Server, way: Way, paths: &BTreeSet<String>, point: &Point) -> usize {
     println!("killed {point}");
     let site = Site::new(server);
     let trace = site.folder.join("trace");
     let under = points::to_kill(&trace, paths, &site.folder, point);
     let mut running = site.start(way.command(), under);
-    let (mut asked, mut first) = (None, None);
+    let group = running.pid();
+    let (mut asked, mut first, mut told) = (None, None, false);
     let exit = site.drive(&mut running, || {
-        if way == Way::Rotation && asked.is_none() && site.recorded("announced").len() == 1 {
+        if way.rotates() && asked.is_none() && site.recorded("announced").len() == 1 {
             first = site.in_place();
             asked = site.refresh();
         }
+        if way == Way::End && !told && site.has_rotated() {
+            told = true;
+            rustix::process::kill_process_group(group, Signal::TERM).unwrap();
+        }
     });
     assert_eq!(exit, Exit::Signal(9), "it ended by itself: {}", running.stderr());
-    let expected = 1 + usize::from(asked.is_some());
     let record = site.record();
     let before = site.mints();
-    let found = site.in_place_logs_in("after the kill");
+    let found = if told { None } else { site.in_place_logs_in("after the kill") };
 
     let mut next = site.start("run", Vec::new());
     let explain = |next: &Running| format!("{}\nthen\n{}", running.stderr(), next.stderr());
     eventually("the next one is ready", SOON, || site.is_ready().then_some(()).ok_or_else(|| next.stderr()));
     let taken_over = site.in_place_logs_in("once the next one is ready").expect("a ready one has a set");
     let mints = site.mints();
-    let seen = before.iter().any(|lease| record.contains(lease.as_str()));
-    if seen {
+    let recorded = before.iter().any(|lease| record.contains(lease.as_str()));
+    if recorded && matches!(way, Way::Rotation | Way::Init) {
         assert_eq!(mints, before, "what was recorded is taken over: {}", explain(&next));
     }
-    assert!(mints.len() <= expected + 1, "{mints:?}: {}", explain(&next));
     if let Some(found) = &found {
         assert!(taken_over.generation >= found.generation, "{found:?}, then {taken_over:?}");
     }
-    eventually("what was replaced is retired", SOON, || {
-        (site.recorded("held").len() == 1).then_some(()).ok_or_else(|| explain(&next))
+    if way == Way::Unacknowledged {
+        let first = first.as_ref().expect("it was read before the rotation");
+        // Its overlap of 300 ms is over by then.
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(first.logs_in(), Ok(()), "nobody acknowledged: {}", explain(&next));
+        site.acknowledge();
+    }
+    eventually("what was replaced is retired", SOON, || match site.has_settled() {
+        true => Ok(()),
+        false => Err(explain(&next)),
     });
     if first.is_some_and(|first| first.username != taken_over.username) {
-        eventually("the application was told", SOON, || {
-            (site.told() > 0).then_some(()).ok_or_else(|| explain(&next))
+        eventually("the application was told", SOON, || match site.told() {
+            0 => Err(explain(&next)),
+            _ => Ok(()),
         });
     }
     site.in_place_logs_in("at the end");
     site.end(&mut next);
-    assert_eq!(site.mints(), mints, "nothing is minted without need: {}", explain(&next));
+    let expected = if asked.is_some() || way == Way::Session { 2 } else { 1 };
+    assert!(site.mints().len() <= expected + 1, "{:?}: {}", site.mints(), explain(&next));
     let left = check_what_is_left(&site, server, &record, &before, &explain(&next));
     if left > 0 {
         server.clear();
     }
+    left
 }
 
-/// What the server still has of both; how many leases nobody had seen.
+/// What the server still has of both.
 fn check_what_is_left(site: &Site<'_>, server: &Server, record: &str, before: &[String], log: &str) -> usize {
     let unseen: Vec<&String> = before.iter().filter(|lease| !record.contains(lease.as_str())).collect();
     let given = server.is_given();

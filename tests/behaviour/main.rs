@@ -3,7 +3,11 @@
     clippy::disallowed_methods,
     reason = "tests start servers, wait on real clocks and write their own files"
 )]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says what it did")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it did"
+)]
 
 mod crash;
 mod endings;

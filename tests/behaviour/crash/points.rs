@@ -21,6 +21,16 @@ pub(super) struct Point {
     count: usize,
     /// The call as the first run made it.
     line: String,
+    place: Place,
+}
+
+/// Which calls are counted.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Those on our directories.
+    OurPaths,
+    /// All.
+    Anywhere,
 }
 
 impl fmt::Display for Point {
@@ -30,9 +40,25 @@ impl fmt::Display for Point {
 }
 
 impl Point {
+    /// Just before the first of these calls, whatever it is about.
+    pub(super) fn first(call: &str) -> Self {
+        Self { call: call.to_owned(), count: 1, line: String::new(), place: Place::Anywhere }
+    }
+
     /// Whether the call changes what the next process finds.
     pub(super) fn changes(&self) -> bool {
         CHANGES.contains(&self.call.as_str()) || (self.call == "openat" && self.line.contains("O_CREAT"))
+    }
+
+    /// Whether it puts something in place under a name that starts so.
+    pub(super) fn renames_to(&self, name: &str) -> bool {
+        self.call.starts_with("renameat")
+            && self.line.rsplit(", \"").next().is_some_and(|to| to.starts_with(name))
+    }
+
+    /// The call as the first run made it.
+    pub(super) fn line(&self) -> &str {
+        &self.line
     }
 }
 
@@ -71,7 +97,9 @@ pub(super) fn to_count(trace: &Path, paths: &BTreeSet<String>, folder: &Path) ->
 pub(super) fn to_kill(trace: &Path, paths: &BTreeSet<String>, folder: &Path, point: &Point) -> Vec<String> {
     let Point { call, count, .. } = point;
     let mut words = strace(trace);
-    words.extend(only(paths, folder));
+    if let Place::OurPaths = point.place {
+        words.extend(only(paths, folder));
+    }
     words.extend(["-e".to_owned(), format!("trace={call}")]);
     words.extend(["-e".to_owned(), format!("inject={call}:signal=KILL:when={count}")]);
     words
@@ -89,7 +117,8 @@ pub(super) fn points(trace: &str) -> Vec<Point> {
         }
         let count = seen.entry((thread, name)).or_default();
         *count += 1;
-        points.push(Point { call: name.to_owned(), count: *count, line: call.trim_start().to_owned() });
+        let (call, line) = (name.to_owned(), call.trim_start().to_owned());
+        points.push(Point { call, count: *count, line, place: Place::OurPaths });
     }
     points
 }

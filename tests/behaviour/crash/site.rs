@@ -31,6 +31,7 @@ pub(super) struct Scenario {
     pub(super) token_ttl: &'static str,
     pub(super) token_max_ttl: &'static str,
     pub(super) overlap: &'static str,
+    pub(super) acknowledge: &'static str,
 }
 
 /// A mount, a role and a log-in that no other thread uses.
@@ -116,6 +117,12 @@ impl Server {
     }
 }
 
+impl InPlace {
+    pub(super) fn logs_in(&self) -> Result<(), String> {
+        postgres().login(&self.username, &self.password)
+    }
+}
+
 impl<'a> Site<'a> {
     pub(super) fn new(server: &'a Server) -> Self {
         let folder = harness::tmpfs();
@@ -127,14 +134,16 @@ impl<'a> Site<'a> {
         }
         let auth = &server.auth;
         let root = folder.display();
-        let (address, creds, overlap) = (vault().address(), &server.creds, server.scenario.overlap);
+        let (address, creds) = (vault().address(), &server.creds);
+        let Scenario { overlap, acknowledge, .. } = server.scenario;
         let configuration = format!(
             "providers:\n  vault: {{ type: vault, address: 'http://{address}', auth: {auth} }}\n\
              secrets:\n  db: {{ provider: vault, path: {creds} }}\n\
              files:\n  db.env: {{ template: \"{{{{ db.username }}}} {{{{ db.password }}}}\" }}\n\
              output: {{ directory: {root}/volume/live }}\n\
              on_change:\n  - {{ signal: HUP, pid_file: {root}/listener.pid }}\n\
-             lifecycle: {{ overlap: {overlap}, revoke_delay: 0s, state_directory: {root}/state }}\n\
+             lifecycle:\n  overlap: {overlap}\n  acknowledge: {acknowledge}\n  revoke_delay: 0s\n  \
+             state_directory: {root}/state\n\
              admin: {{ listen: 'unix:{root}/admin.sock' }}\n\
              telemetry: {{ listen: 'off' }}\n"
         );
@@ -177,8 +186,7 @@ impl<'a> Site<'a> {
     /// The same, and a log-in with it succeeds.
     pub(super) fn in_place_logs_in(&self, when: &str) -> Option<InPlace> {
         let found = self.in_place()?;
-        let answer = postgres().login(&found.username, &found.password);
-        assert_eq!(answer, Ok(()), "{when}: {} of generation {}", found.username, found.generation);
+        assert_eq!(found.logs_in(), Ok(()), "{when}: {} of generation {}", found.username, found.generation);
         Some(found)
     }
 
@@ -204,6 +212,23 @@ impl<'a> Site<'a> {
         let request = "POST /v1/refresh HTTP/1.1\r\nHost: leasehold\r\nContent-Length: 2\r\n\r\n{}";
         stream.write_all(request.as_bytes()).ok()?;
         Some(stream)
+    }
+
+    /// Says as the application that it uses the newest generation.
+    pub(super) fn acknowledge(&self) {
+        let answer = self.post("volume/live/..ack.sock", "/v1/ack");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    fn post(&self, socket: &str, path: &str) -> String {
+        let mut stream = UnixStream::connect(self.folder.join(socket)).unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: leasehold\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -239,6 +264,17 @@ impl<'a> Site<'a> {
         let mut entries = vault().audit().since(self.mark);
         entries.retain(|entry| entry.path != self.server.approle);
         entries.iter().any(|entry| entry.accessor() == Some(accessor))
+    }
+
+    /// Whether nothing that was replaced is held any more.
+    pub(super) fn has_settled(&self) -> bool {
+        let sessions = self.recorded("session").len();
+        self.recorded("held").len() == 1 && sessions == 1
+    }
+
+    /// The same, after a rotation.
+    pub(super) fn has_rotated(&self) -> bool {
+        self.in_place().is_some_and(|found| found.generation > 1) && self.has_settled()
     }
 
     /// How often the application was told.
