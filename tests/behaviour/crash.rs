@@ -21,7 +21,7 @@ use harness::process::Exit;
 use harness::{Signal, eventually, vault};
 
 use points::Point;
-use site::{InPlace, LogIn, SOON, Scenario, Server, Site};
+use site::{InPlace, LogIn, Mint, SOON, Scenario, Server, Site};
 
 /// How long the server's queue of revocations may take.
 const QUEUE: Duration = Duration::from_secs(10);
@@ -323,6 +323,7 @@ fn kill_at(
     let (first, expected) = earlier.map_or((first, expected), |earlier| (earlier.first, earlier.mints));
     let record = site.record();
     let before = site.mints();
+    check_what_is_recorded(&site, &record, &before, ending);
     let found = if ending { None } else { site.in_place_logs_in("after the kill") };
 
     let mut next = site.start("run", Vec::new());
@@ -330,7 +331,7 @@ fn kill_at(
     eventually("the next one is ready", SOON, || site.is_ready().then_some(()).ok_or_else(|| next.stderr()));
     let taken_over = site.in_place_logs_in("once the next one is ready").expect("a ready one has a set");
     let mints = site.mints();
-    let recorded = before.iter().any(|lease| record.contains(lease.as_str()));
+    let recorded = before.iter().any(|mint| record.contains(&mint.lease));
     if recorded && matches!(way, Way::Rotation | Way::TakeOver | Way::Init) {
         assert_eq!(mints, before, "what was recorded is taken over: {}", explain(&next));
     }
@@ -364,11 +365,31 @@ fn kill_at(
     left
 }
 
+/// The order of the records, as the dead process left it.
+fn check_what_is_recorded(site: &Site<'_>, record: &str, mints: &[Mint], ending: bool) {
+    assert!(site.recorded_mints() >= mints.len(), "a mint is counted before it is sent");
+    if ending {
+        return;
+    }
+    if let Some(found) = site.in_place() {
+        let mint = mints.iter().find(|mint| mint.username == found.username).expect("it was minted");
+        assert!(record.contains(&mint.lease), "a lease is recorded before it is published");
+    }
+    let sessions = site.recorded("session");
+    for accessor in site.log_ins() {
+        let recorded = sessions.iter().any(|name| name.contains(&accessor));
+        assert!(
+            recorded || !site.was_used(&accessor) || !vault().token_lives(&accessor),
+            "{accessor} was used"
+        );
+    }
+}
+
 /// What the server still has of both.
-fn check_what_is_left(site: &Site<'_>, server: &Server, record: &str, before: &[String], log: &str) -> usize {
-    let unseen: Vec<&String> = before.iter().filter(|lease| !record.contains(lease.as_str())).collect();
+fn check_what_is_left(site: &Site<'_>, server: &Server, record: &str, before: &[Mint], log: &str) -> usize {
+    let unseen: Vec<&Mint> = before.iter().filter(|mint| !record.contains(&mint.lease)).collect();
     let given = server.is_given();
-    let allowed = |lease: &String| given && unseen.contains(&lease);
+    let allowed = |lease: &String| given && unseen.iter().any(|mint| mint.lease == *lease);
     let left = eventually("no lease is left", QUEUE, || {
         let left = server.leases();
         if left.iter().all(allowed) { Ok(left) } else { Err(format!("{left:?}: {log}")) }
