@@ -21,10 +21,8 @@ use harness::process::Exit;
 use harness::{Signal, eventually, vault};
 
 use points::Point;
-use site::{LogIn, SOON, Scenario, Server, Site};
+use site::{InPlace, LogIn, Mint, SOON, Scenario, Server, Site};
 
-/// How many runs at once: most of their time they wait.
-const AT_ONCE: usize = 4;
 /// How long the server's queue of revocations may take.
 const QUEUE: Duration = Duration::from_secs(10);
 
@@ -52,6 +50,8 @@ enum Way {
     /// `run`, and one rotation that the application does not acknowledge; only what comes from its
     /// publication on.
     Unacknowledged,
+    /// `run` after another that was killed with a new credential recorded and not published.
+    TakeOver,
     /// `init`.
     Init,
 }
@@ -63,6 +63,11 @@ impl Way {
 
     fn rotates(self) -> bool {
         matches!(self, Way::Rotation | Way::End | Way::Unacknowledged)
+    }
+
+    /// How many runs at once: most of their time they wait, for a session's end more than for others.
+    fn at_once(self) -> usize {
+        if self == Way::Session { 10 } else { 4 }
     }
 }
 
@@ -83,6 +88,16 @@ fn killed_at_any_change_only_a_lease_that_nobody_saw_is_left_under_a_given_token
     let tried = Plan::new(GIVEN, Way::Rotation).changes().kill_everywhere();
     assert!(tried.places > 30, "{tried:?}");
     assert!(tried.unseen > 0, "{tried:?}: a mint whose answer is not recorded yet was not among them");
+}
+
+#[test]
+fn killed_again_while_it_takes_over_the_next_one_takes_over_all() {
+    let rotation = Plan::new(OWN, Way::Rotation);
+    let recorded = rotation.points.iter().enumerate().filter(|(_, point)| point.renames_to("held."));
+    let (second, _) = recorded.take(2).last().expect("two credentials are recorded");
+    let crash = Crash { point: rotation.points[second + 1].clone(), paths: rotation.paths };
+    let tried = Plan::after(Some(crash), OWN, Way::TakeOver).changes().kill_everywhere();
+    assert!(tried.places > 15, "{tried:?}");
 }
 
 #[test]
@@ -117,6 +132,14 @@ struct Plan {
     way: Way,
     paths: BTreeSet<String>,
     points: Vec<Point>,
+    before: Option<Crash>,
+}
+
+/// An earlier process of the same directories, killed in its rotation.
+#[derive(Clone)]
+struct Crash {
+    paths: BTreeSet<String>,
+    point: Point,
 }
 
 /// What came of a plan.
@@ -129,18 +152,23 @@ struct Tried {
 }
 
 impl Plan {
-    /// Learns from runs that nobody kills.
     fn new(scenario: Scenario, way: Way) -> Self {
+        Self::after(None, scenario, way)
+    }
+
+    /// Learns from runs that nobody kills.
+    fn after(before: Option<Crash>, scenario: Scenario, way: Way) -> Self {
         assert!(harness::tmpfs::root("tracing a process that is not dumpable"), "or nothing is injected");
         let server = Server::new(scenario);
-        let learnt = traced_to_its_end(&server, way, |trace, _| points::to_learn(trace));
+        let crash = before.as_ref();
+        let learnt = traced_to_its_end(&server, way, crash, |trace, _| points::to_learn(trace));
         let paths = points::paths(&learnt.whole, Path::new(FOLDER));
         let counted =
-            traced_to_its_end(&server, way, |trace, folder| points::to_count(trace, &paths, folder));
+            traced_to_its_end(&server, way, crash, |trace, folder| points::to_count(trace, &paths, folder));
         let mut points = points::points(&counted.whole);
         let settled = points::points(&counted.settled).len();
         match way {
-            Way::Rotation | Way::Init => points.truncate(settled),
+            Way::Rotation | Way::TakeOver | Way::Init => points.truncate(settled),
             Way::End => drop(points.drain(..settled)),
             Way::Unacknowledged => {
                 let noted = points.iter().rposition(|point| point.renames_to("held.")).expect("it is noted");
@@ -156,7 +184,7 @@ impl Plan {
                 points.drain(..second - 3);
             }
         }
-        Self { scenario, way, paths, points }
+        Self { scenario, way, paths, points, before }
     }
 
     /// Only where something changes: what the next process finds is the same before the others.
@@ -166,7 +194,7 @@ impl Plan {
     }
 
     fn kill_everywhere(self) -> Tried {
-        let Self { scenario, way, paths, mut points } = self;
+        let Self { scenario, way, paths, mut points, before } = self;
         let places = points.len();
         points.reverse();
         let waiting = Mutex::new(points);
@@ -176,7 +204,9 @@ impl Plan {
             let server = Server::new(scenario);
             loop {
                 let Some(point) = waiting.lock().unwrap().pop() else { return };
-                match catch_unwind(AssertUnwindSafe(|| kill_at(&server, way, &paths, &point))) {
+                match catch_unwind(AssertUnwindSafe(|| {
+                    kill_at(&server, way, before.as_ref(), &paths, &point)
+                })) {
                     Ok(left) => drop(unseen.fetch_add(left, Ordering::Relaxed)),
                     Err(_) => {
                         let mut failed = failed.lock().unwrap();
@@ -190,7 +220,7 @@ impl Plan {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 0..AT_ONCE {
+            for _ in 0..way.at_once() {
                 scope.spawn(work);
             }
         });
@@ -211,8 +241,16 @@ struct Traced {
     whole: String,
 }
 
-fn traced_to_its_end(server: &Server, way: Way, under: impl Fn(&Path, &Path) -> Vec<String>) -> Traced {
+fn traced_to_its_end(
+    server: &Server,
+    way: Way,
+    crash: Option<&Crash>,
+    under: impl Fn(&Path, &Path) -> Vec<String>,
+) -> Traced {
     let site = Site::new(server);
+    if let Some(crash) = crash {
+        killed(&site, Way::Rotation, &crash.paths, &crash.point);
+    }
     let trace = site.folder.join("trace");
     let mut running = site.start(way.command(), under(&trace, &site.folder));
     let read = || std::fs::read_to_string(&trace).unwrap().replace(site.folder.to_str().unwrap(), FOLDER);
@@ -238,38 +276,63 @@ fn traced_to_its_end(server: &Server, way: Way, under: impl Fn(&Path, &Path) -> 
     Traced { settled, whole: read() }
 }
 
-/// One run that is killed at a point, the next that takes over, and what both left: how many
-/// leases nobody had seen.
-fn kill_at(server: &Server, way: Way, paths: &BTreeSet<String>, point: &Point) -> usize {
-    println!("killed {point}");
-    let site = Site::new(server);
-    let trace = site.folder.join("trace");
-    let under = points::to_kill(&trace, paths, &site.folder, point);
+/// A run that was killed.
+struct Killed {
+    running: Running,
+    /// What was in place before it rotated.
+    first: Option<InPlace>,
+    /// How many mints it should have come to.
+    mints: usize,
+    /// It was told to end before.
+    ending: bool,
+}
+
+fn killed(site: &Site<'_>, way: Way, paths: &BTreeSet<String>, point: &Point) -> Killed {
+    let under = points::to_kill(&site.folder.join("trace"), paths, &site.folder, point);
     let mut running = site.start(way.command(), under);
     let group = running.pid();
-    let (mut asked, mut first, mut told) = (None, None, false);
+    let (mut asked, mut first, mut ending) = (None, None, false);
     let exit = site.drive(&mut running, || {
         if way.rotates() && asked.is_none() && site.recorded("announced").len() == 1 {
             first = site.in_place();
             asked = site.refresh();
         }
-        if way == Way::End && !told && site.has_rotated() {
-            told = true;
+        if way == Way::End && !ending && site.has_rotated() {
+            ending = true;
             rustix::process::kill_process_group(group, Signal::TERM).unwrap();
         }
     });
     assert_eq!(exit, Exit::Signal(9), "it ended by itself: {}", running.stderr());
+    let mints = if asked.is_some() || way == Way::Session { 2 } else { 1 };
+    Killed { running, first, mints, ending }
+}
+
+/// One run that is killed at a point, the next that takes over, and what both left: how many
+/// leases nobody had seen.
+fn kill_at(
+    server: &Server,
+    way: Way,
+    crash: Option<&Crash>,
+    paths: &BTreeSet<String>,
+    point: &Point,
+) -> usize {
+    println!("killed {point}");
+    let site = Site::new(server);
+    let earlier = crash.map(|crash| killed(&site, Way::Rotation, &crash.paths, &crash.point));
+    let Killed { running, first, mints: expected, ending } = killed(&site, way, paths, point);
+    let (first, expected) = earlier.map_or((first, expected), |earlier| (earlier.first, earlier.mints));
     let record = site.record();
     let before = site.mints();
-    let found = if told { None } else { site.in_place_logs_in("after the kill") };
+    check_what_is_recorded(&site, &record, &before, ending);
+    let found = if ending { None } else { site.in_place_logs_in("after the kill") };
 
     let mut next = site.start("run", Vec::new());
     let explain = |next: &Running| format!("{}\nthen\n{}", running.stderr(), next.stderr());
     eventually("the next one is ready", SOON, || site.is_ready().then_some(()).ok_or_else(|| next.stderr()));
     let taken_over = site.in_place_logs_in("once the next one is ready").expect("a ready one has a set");
     let mints = site.mints();
-    let recorded = before.iter().any(|lease| record.contains(lease.as_str()));
-    if recorded && matches!(way, Way::Rotation | Way::Init) {
+    let recorded = before.iter().any(|mint| record.contains(&mint.lease));
+    if recorded && matches!(way, Way::Rotation | Way::TakeOver | Way::Init) {
         assert_eq!(mints, before, "what was recorded is taken over: {}", explain(&next));
     }
     if let Some(found) = &found {
@@ -294,7 +357,6 @@ fn kill_at(server: &Server, way: Way, paths: &BTreeSet<String>, point: &Point) -
     }
     site.in_place_logs_in("at the end");
     site.end(&mut next);
-    let expected = if asked.is_some() || way == Way::Session { 2 } else { 1 };
     assert!(site.mints().len() <= expected + 1, "{:?}: {}", site.mints(), explain(&next));
     let left = check_what_is_left(&site, server, &record, &before, &explain(&next));
     if left > 0 {
@@ -303,11 +365,31 @@ fn kill_at(server: &Server, way: Way, paths: &BTreeSet<String>, point: &Point) -
     left
 }
 
+/// The order of the records, as the dead process left it.
+fn check_what_is_recorded(site: &Site<'_>, record: &str, mints: &[Mint], ending: bool) {
+    assert!(site.recorded_mints() >= mints.len(), "a mint is counted before it is sent");
+    if ending {
+        return;
+    }
+    if let Some(found) = site.in_place() {
+        let mint = mints.iter().find(|mint| mint.username == found.username).expect("it was minted");
+        assert!(record.contains(&mint.lease), "a lease is recorded before it is published");
+    }
+    let sessions = site.recorded("session");
+    for accessor in site.log_ins() {
+        let recorded = sessions.iter().any(|name| name.contains(&accessor));
+        assert!(
+            recorded || !site.was_used(&accessor) || !vault().token_lives(&accessor),
+            "{accessor} was used"
+        );
+    }
+}
+
 /// What the server still has of both.
-fn check_what_is_left(site: &Site<'_>, server: &Server, record: &str, before: &[String], log: &str) -> usize {
-    let unseen: Vec<&String> = before.iter().filter(|lease| !record.contains(lease.as_str())).collect();
+fn check_what_is_left(site: &Site<'_>, server: &Server, record: &str, before: &[Mint], log: &str) -> usize {
+    let unseen: Vec<&Mint> = before.iter().filter(|mint| !record.contains(&mint.lease)).collect();
     let given = server.is_given();
-    let allowed = |lease: &String| given && unseen.contains(&lease);
+    let allowed = |lease: &String| given && unseen.iter().any(|mint| mint.lease == *lease);
     let left = eventually("no lease is left", QUEUE, || {
         let left = server.leases();
         if left.iter().all(allowed) { Ok(left) } else { Err(format!("{left:?}: {log}")) }

@@ -117,6 +117,13 @@ impl Server {
     }
 }
 
+/// A mint as the server answered it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mint {
+    pub(super) lease: String,
+    pub(super) username: String,
+}
+
 impl InPlace {
     pub(super) fn logs_in(&self) -> Result<(), String> {
         postgres().login(&self.username, &self.password)
@@ -206,6 +213,14 @@ impl<'a> Site<'a> {
         ["held", "session"].iter().flat_map(|kind| self.recorded(kind)).map(|name| read(&name)).collect()
     }
 
+    /// How many mints are recorded as sent.
+    pub(super) fn recorded_mints(&self) -> usize {
+        let path = self.folder.join("state/handover/secret.db.json");
+        let Ok(text) = std::fs::read_to_string(path) else { return 0 };
+        let entry: Value = serde_json::from_str(&text).expect("an entry is whole");
+        entry["entry"]["secret"]["mints"].as_array().expect("it holds the mints").len()
+    }
+
     /// Asks for a rotation, and does not wait for its answer. The connection must be held that long.
     pub(super) fn refresh(&self) -> Option<UnixStream> {
         let mut stream = UnixStream::connect(self.folder.join("admin.sock")).ok()?;
@@ -240,14 +255,19 @@ impl<'a> Site<'a> {
         asked.is_ok() && answer.starts_with("HTTP/1.1 200")
     }
 
-    /// The lease ids of the mints that the server answered so far.
-    pub(super) fn mints(&self) -> Vec<String> {
-        let entries = vault().audit().matching(self.mark, "read", &self.server.creds);
-        entries
-            .iter()
-            .filter(|entry| !entry.refused())
-            .map(|entry| entry.line["response"]["secret"]["lease_id"].as_str().unwrap_or_default().to_owned())
-            .collect()
+    /// The mints that the server answered so far.
+    pub(super) fn mints(&self) -> Vec<Mint> {
+        let mut entries = vault().audit().matching(self.mark, "read", &self.server.creds);
+        entries.retain(|entry| !entry.refused());
+        let text = |value: &Value| value.as_str().expect("a mint is answered whole").to_owned();
+        let mint = |entry: &harness::vault::Entry| {
+            let response = &entry.line["response"];
+            Mint {
+                lease: text(&response["secret"]["lease_id"]),
+                username: text(&response["data"]["username"]),
+            }
+        };
+        entries.iter().map(mint).collect()
     }
 
     /// The accessors of the tokens that it logged in for so far.
