@@ -521,7 +521,7 @@ impl Keeper {
                 if let (Some(term), Some(life)) =
                     (term, kept.slot.newest_mut().and_then(|held| held.life.as_mut()))
                 {
-                    life.end = sent + term.ttl;
+                    schedule::confirm(life, term, sent);
                 }
                 kept.slot.suspect = None;
                 kept.slot.lookup_retry = Retry::default();
