@@ -610,10 +610,13 @@ impl Keeper {
         if denied {
             self.orphans.retain(|orphan| orphan.held.key != key);
         }
+        // A right that is missing is missing for every lease: it is said once.
+        let known = denied && !self.denials_said.insert(error.detail.clone());
         self.links.events.emit(&Event::RevokeFailed {
             secret: name,
             error: &error,
             ends_in: end.map(|end| end.since(now)),
+            known,
         });
     }
 
