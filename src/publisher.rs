@@ -292,7 +292,8 @@ impl Publisher {
             next.insert(name.clone(), Placed { key: offer.key.clone(), value: offer.value.clone() });
         }
         match self.place(&next, now) {
-            Ok(placed) => self.placed(next, placed, now),
+            // From here on the overlap counts: it begins when the set is in place, not before.
+            Ok(placed) => self.placed(next, placed, self.links.clock.now()),
             Err(why) => self.refused(why),
         }
     }

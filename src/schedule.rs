@@ -7,7 +7,7 @@
 //!
 //! - It is renewed at a fraction of `T` drawn between 0.6 and 0.7, earlier where `T - O - P` asks
 //!   for it (then with a tenth of spread), so that a renewal that brings nothing leaves room for
-//!   a successor and its overlap.
+//!   a successor and its overlap. A second more is kept for the store, which counts in seconds.
 //! - A failed renewal is repeated, jittered, until `O + P` before the end; then a successor is
 //!   fetched.
 //! - Once the end cannot move any more (a renewal granted less than asked, or the session's end
@@ -32,8 +32,8 @@ pub const CEILING: Duration = Duration::from_secs(24 * 60 * 60);
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The least time between two look-ups on the application's word.
 pub const STALE_WINDOW: Duration = Duration::from_secs(10);
-/// How much less than asked a grant may be without being the max TTL coming near.
-const GRANT_TOLERANCE: Duration = Duration::from_secs(1);
+/// Stores count TTLs in whole seconds: near its max TTL a renewal may even bring the end this much nearer.
+const GRAIN: Duration = Duration::from_secs(1);
 /// How long after its announced change a static role is looked at.
 const CHANGE_LAG: Duration = Duration::from_millis(500);
 
@@ -130,9 +130,13 @@ pub fn margin(granted: Duration) -> Duration {
 /// The life of what was just granted. `before` is its life so far, for a renewal.
 pub fn life(before: Option<&Life>, term: Term, sent: Moment, configured: Overlap, dice: &mut Dice) -> Life {
     let granted = before.map_or(term.ttl, |life| life.granted);
-    let capped = before.is_some_and(|life| life.capped || term.ttl + GRANT_TOLERANCE < life.granted);
+    let capped = before.is_some_and(|life| life.capped || term.ttl + margin(granted) < life.granted);
     let reserve = overlap(configured, granted) + margin(granted);
     let latest = term.ttl.saturating_sub(reserve);
+    let latest = match term.renewable && !capped {
+        true => latest.saturating_sub(GRAIN).max(FLOOR).min(latest),
+        false => latest,
+    };
     let high = term.ttl.mul_f64(0.7).min(latest);
     let low = high.saturating_sub(term.ttl / 10);
     let mut offset = dice.between(low, high).max(FLOOR.min(latest));
@@ -140,6 +144,15 @@ pub fn life(before: Option<&Life>, term: Term, sent: Moment, configured: Overlap
         offset = offset.min(CEILING);
     }
     Life { granted, end: sent + term.ttl, renewable: term.renewable, capped, renew_at: sent + offset }
+}
+
+/// Takes over what a look-up said. It tells whole seconds, rounded down: an end less than a second before the
+/// one that we know of is the same end.
+pub fn confirm(life: &mut Life, term: Term, sent: Moment) {
+    let told = sent + term.ttl;
+    if told > life.end || told + GRAIN < life.end {
+        life.end = told;
+    }
 }
 
 /// When it truly ends: the earlier of its own end and its session's.

@@ -159,7 +159,7 @@ impl Keeper {
             }
             Some(Word::Lives(sent, Some(term))) => {
                 if let Some(life) = &mut value.life {
-                    life.end = *sent + term.ttl;
+                    schedule::confirm(life, *term, *sent);
                 }
                 true
             }

@@ -521,7 +521,7 @@ impl Keeper {
                 if let (Some(term), Some(life)) =
                     (term, kept.slot.newest_mut().and_then(|held| held.life.as_mut()))
                 {
-                    life.end = sent + term.ttl;
+                    schedule::confirm(life, term, sent);
                 }
                 kept.slot.suspect = None;
                 kept.slot.lookup_retry = Retry::default();
@@ -610,10 +610,13 @@ impl Keeper {
         if denied {
             self.orphans.retain(|orphan| orphan.held.key != key);
         }
+        // A right that is missing is missing for every lease: it is said once.
+        let known = denied && !self.denials_said.insert(error.detail.clone());
         self.links.events.emit(&Event::RevokeFailed {
             secret: name,
             error: &error,
             ends_in: end.map(|end| end.since(now)),
+            known,
         });
     }
 

@@ -145,6 +145,8 @@ pub struct Keeper {
     answer_to: mpsc::UnboundedSender<Answer>,
     /// Keys of values and ids of sessions that came from the hand-over.
     adopted: BTreeSet<String>,
+    /// What revocations were denied for, as far as it was said.
+    denials_said: BTreeSet<String>,
     shown: Option<Moment>,
 }
 
@@ -224,6 +226,7 @@ impl Keeper {
             answers,
             answer_to,
             adopted: BTreeSet::new(),
+            denials_said: BTreeSet::new(),
             shown: None,
         }
     }

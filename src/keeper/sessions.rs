@@ -160,7 +160,7 @@ impl Sessions {
         if let Some(kept) = self.held.get_mut(id)
             && let (Some(life), Some(term)) = (&mut kept.held.life, term)
         {
-            life.end = sent + term.ttl;
+            schedule::confirm(life, term, sent);
         }
     }
 
@@ -485,7 +485,7 @@ impl Keeper {
             Ok(term) => {
                 kept.suspect = Suspect::No;
                 if let (Some(life), Some(term)) = (&mut kept.held.life, term) {
-                    life.end = sent + term.ttl;
+                    schedule::confirm(life, term, sent);
                 }
                 self.gate.reached();
             }

@@ -11,6 +11,9 @@
 
 mod crash;
 mod endings;
+mod handover;
+mod rotation;
+mod stage;
 mod volume;
 
 use std::time::Duration;

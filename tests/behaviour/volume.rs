@@ -75,7 +75,7 @@ fn mode(path: impl AsRef<Path>) -> u32 {
 }
 
 /// Runs this as another user. Credentials belong to a thread: the rest of the tests keep theirs.
-fn as_user<T: Send>(uid: u32, gid: u32, groups: &[u32], act: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn as_user<T: Send>(uid: u32, gid: u32, groups: &[u32], act: impl FnOnce() -> T + Send) -> T {
     let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || {

@@ -12,6 +12,12 @@ use crate::tmpfs::{Folder, tmpfs};
 use crate::vault;
 use crate::vault::PkiMount;
 
+/// SubjectPublicKeyInfo of an uncompressed point on P-256 (RFC 5480), but for the point.
+const SPKI: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
 /// A certificate authority, played by a PKI mount of the shared Vault.
 #[derive(Debug)]
 pub struct Authority {
@@ -71,6 +77,27 @@ impl Authority {
     }
 }
 
+/// Whether a private key is that of a certificate, both PEM: for EC keys on P-256 in PKCS #8
+/// (`private_key_format: pkcs8`).
+///
+/// # Errors
+/// What is wrong, where they are not a pair.
+pub fn is_pair(certificate: &str, key: &str) -> Result<(), String> {
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der(key)?, &SystemRandom::new())
+        .map_err(|why| format!("the key: {why}"))?;
+    let public = [&SPKI, pair.public_key().as_ref()].concat();
+    match der(certificate)?.windows(public.len()).any(|part| part == public) {
+        true => Ok(()),
+        false => Err("the certificate has another public key".to_owned()),
+    }
+}
+
+fn der(pem: &str) -> Result<Vec<u8>, String> {
+    let lines = pem.lines().map(str::trim).skip_while(|line| !line.starts_with("-----BEGIN")).skip(1);
+    let body: String = lines.take_while(|line| !line.starts_with("-----END")).collect();
+    STANDARD.decode(body).map_err(|why| format!("no PEM: {why}"))
+}
+
 /// Signs JSON Web Tokens with ES256, as a cluster signs those of its service accounts.
 #[derive(Debug)]
 pub struct TokenSigner {
@@ -91,12 +118,7 @@ impl TokenSigner {
 
     /// The public key, PEM: for `jwt_validation_pubkeys` or `pem_keys`.
     pub fn public_key(&self) -> String {
-        // SubjectPublicKeyInfo of an uncompressed point on P-256 (RFC 5480).
-        const HEAD: [u8; 26] = [
-            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-            0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-        ];
-        let encoded = STANDARD.encode([&HEAD, self.pair.public_key().as_ref()].concat());
+        let encoded = STANDARD.encode([&SPKI, self.pair.public_key().as_ref()].concat());
         let lines: Vec<_> = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
@@ -116,6 +138,20 @@ mod tests {
 
     use super::*;
     use crate::vault::{Tls, Vault, VaultConfig, unique};
+
+    #[test]
+    fn a_key_belongs_to_its_own_certificate_alone() {
+        let authority = Authority::new("pair");
+        let issue = |name: &str| {
+            let data = json!({ "common_name": name, "private_key_format": "pkcs8" });
+            let made = authority.issue_with(name, data);
+            [made.certificate, made.key].map(|file| std::fs::read_to_string(file).unwrap())
+        };
+        let (one, other) = (issue("one.test"), issue("other.test"));
+        assert_eq!(is_pair(&one[0], &one[1]), Ok(()));
+        assert!(is_pair(&one[0], &other[1]).is_err());
+        assert!(is_pair(&one[0], "torn").is_err());
+    }
 
     #[test]
     fn vault_serves_tls_with_a_certificate_of_ours() {
