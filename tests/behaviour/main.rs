@@ -9,8 +9,12 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod bench;
 mod crash;
 mod endings;
+mod healing;
+mod inflight;
+mod outage;
 mod volume;
 
 use std::time::Duration;
