@@ -43,7 +43,8 @@ impl House {
             Err(report) => return self.refuse(&report.first_line()),
         };
         let diff = config::reload_diff(&self.config, &new);
-        if diff.changes.is_empty() && diff.needs_restart.is_empty() {
+        let waiting = self.board.snapshot().needs_restart;
+        if diff.changes.is_empty() && diff.needs_restart == waiting {
             return;
         }
         let next = match config::reloaded(&self.config, &new) {

@@ -40,6 +40,9 @@ impl Keeper {
                 }
             }
         }
+        if let Some((lane, error)) = done.lane() {
+            self.gate.answers(&lane, error);
+        }
         match done {
             Done::Login { sent, result } => self.logged_in(sent, result),
             Done::Fetched { sent, session, secrets, result, effect, group } => {

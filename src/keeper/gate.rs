@@ -16,14 +16,48 @@ use crate::slot::Retry;
 pub(super) struct Gate {
     /// It could not be reached: until then nothing is asked, and then one thing at a time.
     down: Option<Retry>,
-    /// Operations that it throttles, by group, until then.
-    throttled: BTreeMap<(Operation, String), Moment>,
+    /// Operations that it throttles, by group.
+    throttled: BTreeMap<Lane, Throttle>,
+}
+
+/// What a store throttles as one: an operation on a group of secrets; `""` for sessions.
+pub(super) type Lane = (Operation, String);
+
+/// Until `retry.at` nothing is asked; then one request, until one is answered otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+struct Throttle {
+    retry: Retry,
+    asking: bool,
 }
 
 impl Gate {
     /// The store answered.
     pub(super) fn reached(&mut self) {
         self.down = None;
+    }
+
+    /// A request was sent.
+    pub(super) fn asks(&mut self, lane: &Lane) {
+        if let Some(throttle) = self.throttled.get_mut(lane) {
+            throttle.asking = true;
+        }
+    }
+
+    /// A request was answered: with 429, or otherwise.
+    pub(super) fn answers(&mut self, lane: &Lane, error: Option<&Error>) {
+        if !error.is_some_and(|error| error.kind == Kind::Throttled) {
+            self.throttled.remove(lane);
+        } else if let Some(throttle) = self.throttled.get_mut(lane) {
+            throttle.asking = false;
+        }
+    }
+
+    fn throttled(&self, at: Moment, lane: &Lane) -> Option<Moment> {
+        match self.throttled.get(lane) {
+            Some(throttle) if throttle.asking => None,
+            Some(Throttle { retry: Retry { at: Some(until), .. }, .. }) => Some(at.max(*until)),
+            _ => Some(at),
+        }
     }
 }
 
@@ -41,10 +75,11 @@ impl Keeper {
                 }
             }
             Kind::Throttled => {
-                let pause =
-                    schedule::retry(Retry::default(), error.retry_after, nearest, now, &mut self.dice);
-                if let Some(at) = pause.at {
-                    self.gate.throttled.insert((error.operation, group.to_owned()), at);
+                let throttle = self.gate.throttled.entry((error.operation, group.to_owned())).or_default();
+                // Several requests refused together are one refusal.
+                if throttle.retry.at.is_none_or(|at| at <= now) {
+                    let before = throttle.retry;
+                    throttle.retry = schedule::retry(before, error.retry_after, nearest, now, &mut self.dice);
                 }
                 self.gate.reached();
             }
@@ -66,32 +101,37 @@ impl Keeper {
             }
             at = down.at.map_or(at, |until| at.max(until));
         }
+        let at = self.gate.throttled(at, &self.lane(work)?)?;
         match work {
-            Work::Login => Some(self.throttled(at, Operation::Login, "")),
-            Work::RenewSession(_) => Some(self.throttled(at, Operation::Renew, "")),
-            Work::LookupSession(_) => Some(self.throttled(at, Operation::Lookup, "")),
-            Work::RevokeSession(_) => Some(self.throttled(at, Operation::Revoke, "")),
-            Work::RevokeOrphan(_) => {
-                self.sessions.current()?;
-                Some(self.throttled(at, Operation::Revoke, ""))
-            }
+            Work::RevokeOrphan(_) => self.sessions.current().map(|_| at),
             Work::Secret(name, action) => self.gated_secret(at, name, action, now),
+            _ => Some(at),
         }
+    }
+
+    /// What a store may throttle of this work.
+    pub(super) fn lane(&self, work: &Work) -> Option<Lane> {
+        let (operation, group) = match work {
+            Work::Login => (Operation::Login, String::new()),
+            Work::RenewSession(_) => (Operation::Renew, String::new()),
+            Work::LookupSession(_) => (Operation::Lookup, String::new()),
+            Work::RevokeSession(_) => (Operation::Revoke, String::new()),
+            Work::RevokeOrphan(key) => {
+                let orphan = self.orphans.iter().find(|orphan| orphan.held.key == *key)?;
+                (Operation::Revoke, self.provider.describe(&orphan.reference).group)
+            }
+            Work::Secret(name, action) => (operation(action), self.traits(name)?.group),
+        };
+        Some((operation, group))
     }
 
     fn gated_secret(&mut self, at: Moment, name: &str, action: &Action, now: Moment) -> Option<Moment> {
         self.sessions.current()?;
         let traits = self.traits(name)?;
-        let operation = match action {
-            Action::Renew => Operation::Renew,
-            Action::Lookup => Operation::Lookup,
-            Action::Revoke { .. } => Operation::Revoke,
-            _ => Operation::Fetch,
-        };
+        let operation = operation(action);
         if operation == Operation::Fetch && self.sessions.is_learning() {
             return None;
         }
-        let at = self.throttled(at, operation, &traits.group);
         if operation != Operation::Fetch || traits.effect == Effect::Reads {
             return Some(at);
         }
@@ -108,10 +148,6 @@ impl Keeper {
             return None;
         }
         Some(self.limited(at, name, now))
-    }
-
-    fn throttled(&self, at: Moment, operation: Operation, group: &str) -> Moment {
-        self.gate.throttled.get(&(operation, group.to_owned())).map_or(at, |until| at.max(*until))
     }
 
     /// Whether the current credential dies before the end of the wait.
@@ -145,5 +181,14 @@ impl Keeper {
             });
         }
         at.max(allowed)
+    }
+}
+
+fn operation(action: &Action) -> Operation {
+    match action {
+        Action::Renew => Operation::Renew,
+        Action::Lookup => Operation::Lookup,
+        Action::Revoke { .. } => Operation::Revoke,
+        _ => Operation::Fetch,
     }
 }

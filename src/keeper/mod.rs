@@ -323,6 +323,15 @@ impl Keeper {
     }
 
     fn start(&mut self, work: Work, now: Moment) {
+        let lane = self.lane(&work);
+        let before = self.inflight.len();
+        self.start_one(work, now);
+        if let Some(lane) = lane.filter(|_| self.inflight.len() > before) {
+            self.gate.asks(&lane);
+        }
+    }
+
+    fn start_one(&mut self, work: Work, now: Moment) {
         match work {
             Work::Login => self.start_login(now),
             Work::RenewSession(id) => self.start_session_renewal(&id, now),

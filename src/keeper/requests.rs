@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use leasehold_core::{Bound, Effect, Error, Fetched, Lease, Login, SecretRef, Session, Target, Term, Wanted};
+use leasehold_core::{
+    Bound, Effect, Error, Fetched, Kind, Lease, Login, Operation, SecretRef, Session, Target, Term, Wanted,
+};
 
 use super::call::Call;
+use super::gate::Lane;
 use super::{Keeper, Kept};
 use crate::clock::Moment;
 use crate::events::Event;
@@ -64,6 +67,38 @@ pub(super) enum Done {
         id: String,
         result: Result<(), Error>,
     },
+}
+
+impl Done {
+    /// What the store may have throttled, and what went wrong. Of several secrets in one request, one
+    /// refusal stands for all.
+    pub(super) fn lane(&self) -> Option<(Lane, Option<&Error>)> {
+        let session = |operation| (operation, String::new());
+        Some(match self {
+            Self::Learned => return None,
+            Self::Login { result, .. } => (session(Operation::Login), result.as_ref().err()),
+            Self::SessionRenewed { result, .. } => (session(Operation::Renew), result.as_ref().err()),
+            Self::SessionLookedUp { result, .. } => (session(Operation::Lookup), result.as_ref().err()),
+            Self::SessionRevoked { result, .. } => (session(Operation::Revoke), result.as_ref().err()),
+            Self::Fetched { result, group, .. } => {
+                let refused = |one: &Result<Fetched, Error>| {
+                    one.as_ref().is_err_and(|error| error.kind == Kind::Throttled)
+                };
+                let error = match result {
+                    Ok(each) => each.iter().find(|one| refused(one)).and_then(|one| one.as_ref().err()),
+                    Err(error) => Some(error),
+                };
+                ((Operation::Fetch, group.clone()), error)
+            }
+            Self::Renewed { result, group, .. } => ((Operation::Renew, group.clone()), result.as_ref().err()),
+            Self::LookedUp { result, group, .. } => {
+                ((Operation::Lookup, group.clone()), result.as_ref().err())
+            }
+            Self::Revoked { result, group, .. } => {
+                ((Operation::Revoke, group.clone()), result.as_ref().err())
+            }
+        })
+    }
 }
 
 impl Keeper {

@@ -9,11 +9,15 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod bench;
 mod crash;
 mod endings;
 mod handover;
 mod rotation;
 mod stage;
+mod healing;
+mod inflight;
+mod outage;
 mod volume;
 
 use std::time::Duration;

@@ -130,6 +130,33 @@ async fn a_throttled_mount_does_not_stop_the_renewals_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_store_throttles_is_tried_by_one_at_a_time() {
+    let secrets = vec![
+        ("a", "database/creds/a"),
+        ("b", "database/creds/b"),
+        ("c", "database/creds/c"),
+        ("d", "database/creds/d"),
+        ("e", "database/creds/e"),
+        ("f", "database/creds/f"),
+    ];
+    let paths: Vec<_> = secrets.iter().map(|(_, path)| *path).collect();
+    let mut rig = Setup { yaml: "{ ttl: 200s, max_ttl: 10h }", secrets, ..Setup::default() }.start();
+    rig.is_ready().await;
+    let throttled = || Fault::new(Kind::Throttled).on(Operation::Renew).retry_after(Duration::from_secs(5));
+    paths.iter().for_each(|path| rig.mock.fail(throttled().at(path)));
+    // Renewals are due from 120 s to 140 s on, and are given up at 159 s.
+    rig.pass(155 * SECOND).await;
+    let asked = rig.mock.requests(Operation::Renew);
+    assert!((4..=9).contains(&asked), "{asked} renewals in 35 s, of which each asks for 5 s of peace");
+    rig.mock.heal();
+    rig.until("one that is answered lets all the others go", |rig| {
+        paths.iter().all(|path| rig.mock.leases_at(path).iter().any(|lease| lease.renewals >= 1))
+    })
+    .await;
+    assert!(paths.iter().all(|path| rig.mock.mints(path) == 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_denial_costs_one_new_log_in_and_is_then_reported_and_retried() {
     let mut rig = Setup { yaml: "{ ttl: 30s, max_ttl: 10m }", ..Setup::default() }.start();
     rig.is_ready().await;
