@@ -7,6 +7,7 @@ use leasehold_core::{Bound, Fields, Lease, Origin, SecretBytes, Session};
 use proptest::prelude::*;
 
 use super::*;
+use crate::slot::Candidate;
 
 const ZERO: Moment = Moment::from_zero(Duration::from_secs(1_000_000));
 
@@ -61,6 +62,23 @@ fn overlap_choice() -> impl Strategy<Value = Overlap> {
 
 fn slot_of(life: Life) -> Slot {
     Slot { current: Some(held(Some(life), "s")), ..Slot::default() }
+}
+
+#[test]
+fn a_polled_value_that_cannot_be_published_is_polled_on_and_a_mint_is_not_repeated() {
+    let (polled, retry) = (Held { lease: None, ..held(None, "s") }, Retry { count: 1, ..Retry::default() });
+    let poll = ZERO + Duration::from_secs(5);
+    let refused_until = ZERO + Duration::from_secs(60);
+    let retry = Retry { at: Some(refused_until), ..retry };
+    let next_of = |held: Held, retry: Retry| {
+        let candidate = Some(Candidate { held, offer: Offered::No, retry });
+        let slot = Slot { candidate, poll_at: Some(poll), ..Slot::default() };
+        next(&slot, &|_| None, &policy(Overlap::Auto), None, ZERO).unwrap()
+    };
+    assert!(matches!(next_of(polled.clone(), retry), (at, Action::Fetch) if at == poll));
+    // Not while the publisher has yet to see it, and never for what costs a mint.
+    assert!(matches!(next_of(polled, Retry::default()), (at, Action::Offer) if at == ZERO));
+    assert!(matches!(next_of(held(None, "s"), retry), (at, Action::Offer) if at == refused_until));
 }
 
 proptest! {
