@@ -227,6 +227,8 @@ pub enum Event<'a> {
         error: &'a Error,
         /// When it ends.
         ends_in: Option<Duration>,
+        /// Denied before, too: said once is enough.
+        repeated: bool,
     },
     /// A secret expired with no successor.
     Expired {

@@ -135,6 +135,8 @@ pub struct Keeper {
     sessions: Sessions,
     gate: Gate,
     phase: Phase,
+    /// The store does not let us revoke single leases, and that was said.
+    revocation_denied: bool,
     inflight: JoinSet<Done>,
     /// The secrets whose mint is in flight, one entry each, also those that the configuration no
     /// longer has. A mint may take long, and nothing else waits for it.
@@ -217,6 +219,7 @@ impl Keeper {
             sessions: Sessions::default(),
             gate: Gate::default(),
             phase: Phase::Running,
+            revocation_denied: false,
             inflight: JoinSet::new(),
             minting: Vec::new(),
             dice,
