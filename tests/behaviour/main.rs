@@ -11,6 +11,9 @@
 
 mod crash;
 mod endings;
+mod hygiene;
+mod lifecycle;
+mod sessions;
 mod volume;
 
 use std::time::Duration;
