@@ -356,6 +356,8 @@ fn a_batch_token_says_at_log_in_that_it_cannot_be_revoked_and_its_leases_end_wit
     running.signal(Signal::TERM);
     assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
     assert!(running.stderr().contains("left behind"), "{}", running.stderr());
+    // Nobody revokes it, and the server gave the lease no more time than its token has.
+    eventually("the leases have ended with their tokens", SOON, || database.roles().is_empty());
 }
 
 #[test]
