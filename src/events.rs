@@ -227,8 +227,8 @@ pub enum Event<'a> {
         error: &'a Error,
         /// When it ends.
         ends_in: Option<Duration>,
-        /// Whether the same was said of an earlier lease.
-        known: bool,
+        /// Denied before, too: said once is enough.
+        repeated: bool,
     },
     /// A secret expired with no successor.
     Expired {

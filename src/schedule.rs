@@ -317,6 +317,12 @@ fn main_line<'s>(
             due.offer(renew, Action::Renew);
         }
     }
+    let is_polled = held.lease.is_none() && held.life.is_none();
+    if is_polled && slot.candidate.as_ref().is_some_and(|c| c.offer == Offered::No && c.retry.count > 0) {
+        // It cannot be published, and it costs nothing to see whether the store has something better.
+        due.offer_some(successor(slot, rotate, now));
+        return due.0;
+    }
     if slot.candidate.is_some() {
         // One fetch is on its way to the application: no further one, unless it dies there.
         if let Some(end) = effective_end(held, session) {

@@ -241,13 +241,13 @@ impl<'a> Line<'a> {
                 let text = format!("revoked a replaced lease of \"{secret}\": {lease}");
                 Self::new(L::INFO, "revoked", text).secret(secret, provider).lease(Some(lease))
             }
-            Event::RevokeFailed { secret, error, ends_in, known } => {
+            Event::RevokeFailed { secret, error, ends_in, repeated } => {
                 let ends = match ends_in {
                     Some(ends) => format!("it ends by itself in {}", human(ends)),
                     None => "it ends by itself".to_owned(),
                 };
                 let text = format!("could not revoke a lease of \"{secret}\", {ends}: {error}");
-                let level = if known { L::DEBUG } else { L::WARN };
+                let level = if repeated { L::DEBUG } else { L::WARN };
                 let line = Self::new(level, "revoke_failed", text).error(error).ttl(ends_in);
                 Self { secret: Some(secret), ..line }
             }

@@ -15,6 +15,9 @@ use crate::publisher::{Answer, Lack, Offer, Published, Refused, ToPublisher, Val
 use crate::schedule;
 use crate::slot::{Busy, Candidate, Held, Offered, Retiring, Retry, Revocation, Want};
 
+/// Why a secret that is not required is left out while its store gives no good answer.
+const UNREACHABLE: &str = "the store is not reachable";
+
 impl Keeper {
     /// A request ended.
     pub(super) fn joined(&mut self, done: Result<Done, tokio::task::JoinError>) {
@@ -257,7 +260,7 @@ impl Keeper {
         let absent = error.kind == Kind::Absent;
         let unreachable = matches!(error.kind, Kind::Unavailable | Kind::Throttled | Kind::Malformed);
         if optional && (absent || (unreachable && kept.slot.newest().is_none())) {
-            self.leave_out(name, if absent { "it does not exist" } else { "the store is not reachable" });
+            self.leave_out(name, if absent { "it does not exist" } else { UNREACHABLE });
         }
         let nearest = self.nearest_end(name);
         self.note_health(&error, group, nearest, now);
@@ -297,6 +300,16 @@ impl Keeper {
         kept.slot.denied_under = Some(session.to_owned());
         self.sessions.want_login(now);
         true
+    }
+
+    /// The store cannot even be logged in at: what is not required and not there is done without.
+    pub(super) fn leave_out_the_unreachable(&mut self) {
+        let missing = |kept: &super::Kept| !kept.plan.required && kept.slot.newest().is_none();
+        let names: Vec<String> =
+            self.secrets.iter().filter(|(_, kept)| missing(kept)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.leave_out(&name, UNREACHABLE);
+        }
     }
 
     /// Tells the publisher to do without a secret that is not required.
@@ -614,13 +627,13 @@ impl Keeper {
             self.orphans.retain(|orphan| orphan.held.key != key);
         }
         // A right that is missing is missing for every lease: it is said once.
-        let known = denied && !self.denials_said.insert(error.detail.clone());
         self.links.events.emit(&Event::RevokeFailed {
             secret: name,
             error: &error,
             ends_in: end.map(|end| end.since(now)),
-            known,
+            repeated: error.kind == Kind::Denied && self.revocation_denied,
         });
+        self.revocation_denied |= error.kind == Kind::Denied;
     }
 
     /// The current one has ended and nothing has replaced it.

@@ -190,7 +190,12 @@ impl Keeper {
             Some(Err(error)) => {
                 let end = schedule::effective_end(held, self.sessions.held(&held.session));
                 let ends_in = end.map(|end| end.since(now));
-                self.links.events.emit(&Event::RevokeFailed { secret, error: &error, ends_in, known: false });
+                self.links.events.emit(&Event::RevokeFailed {
+                    secret,
+                    error: &error,
+                    ends_in,
+                    repeated: error.kind == Kind::Denied && self.revocation_denied,
+                });
                 left.items.push((named(secret, held), ends_by_itself(error.detail, ends_in)));
             }
             None => left.items.push((named(secret, held), "the store did not answer in time".to_owned())),

@@ -135,6 +135,8 @@ pub struct Keeper {
     sessions: Sessions,
     gate: Gate,
     phase: Phase,
+    /// The store does not let us revoke single leases, and that was said.
+    revocation_denied: bool,
     inflight: JoinSet<Done>,
     /// The secrets whose mint is in flight, one entry each, also those that the configuration no
     /// longer has. A mint may take long, and nothing else waits for it.
@@ -145,8 +147,6 @@ pub struct Keeper {
     answer_to: mpsc::UnboundedSender<Answer>,
     /// Keys of values and ids of sessions that came from the hand-over.
     adopted: BTreeSet<String>,
-    /// What revocations were denied for, as far as it was said.
-    denials_said: BTreeSet<String>,
     shown: Option<Moment>,
 }
 
@@ -219,6 +219,7 @@ impl Keeper {
             sessions: Sessions::default(),
             gate: Gate::default(),
             phase: Phase::Running,
+            revocation_denied: false,
             inflight: JoinSet::new(),
             minting: Vec::new(),
             dice,
@@ -226,7 +227,6 @@ impl Keeper {
             answers,
             answer_to,
             adopted: BTreeSet::new(),
-            denials_said: BTreeSet::new(),
             shown: None,
         }
     }

@@ -392,6 +392,9 @@ impl Keeper {
             self.links.events.emit(&Event::Failed { secret: None, error, retry_in: None });
             return self.fail(Fatal::Store(error.clone()));
         }
+        if self.sessions.current().is_none() && !permanent && !denied {
+            self.leave_out_the_unreachable();
+        }
         let end = self.sessions.current().and_then(HeldSession::end);
         self.note_health(error, "", end, now);
         let before = self.sessions.login.retry;

@@ -7,6 +7,7 @@ use leasehold_core::{Bound, Fields, Lease, Origin, SecretBytes, Session};
 use proptest::prelude::*;
 
 use super::*;
+use crate::slot::Candidate;
 
 const ZERO: Moment = Moment::from_zero(Duration::from_secs(1_000_000));
 
@@ -68,6 +69,23 @@ fn granted(ttl: u64, max_ttl: u64, issued: Moment, now: Moment) -> Option<Term> 
     let rounded = |at: Moment| at.since(Moment::from_zero(Duration::ZERO)).as_secs_f64().round() as u64;
     let left = max_ttl.checked_sub(rounded(now) - rounded(issued)).filter(|left| *left > 0)?;
     Some(Term { ttl: Duration::from_secs(ttl.min(left)), renewable: true })
+}
+
+#[test]
+fn a_polled_value_that_cannot_be_published_is_polled_on_and_a_mint_is_not_repeated() {
+    let (polled, retry) = (Held { lease: None, ..held(None, "s") }, Retry { count: 1, ..Retry::default() });
+    let poll = ZERO + Duration::from_secs(5);
+    let refused_until = ZERO + Duration::from_secs(60);
+    let retry = Retry { at: Some(refused_until), ..retry };
+    let next_of = |held: Held, retry: Retry| {
+        let candidate = Some(Candidate { held, offer: Offered::No, retry });
+        let slot = Slot { candidate, poll_at: Some(poll), ..Slot::default() };
+        next(&slot, &|_| None, &policy(Overlap::Auto), None, ZERO).unwrap()
+    };
+    assert!(matches!(next_of(polled.clone(), retry), (at, Action::Fetch) if at == poll));
+    // Not while the publisher has yet to see it, and never for what costs a mint.
+    assert!(matches!(next_of(polled, Retry::default()), (at, Action::Offer) if at == ZERO));
+    assert!(matches!(next_of(held(None, "s"), retry), (at, Action::Offer) if at == refused_until));
 }
 
 proptest! {

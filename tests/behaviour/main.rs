@@ -13,11 +13,14 @@ mod bench;
 mod crash;
 mod endings;
 mod handover;
-mod rotation;
-mod stage;
 mod healing;
+mod hygiene;
 mod inflight;
+mod lifecycle;
 mod outage;
+mod rotation;
+mod sessions;
+mod stage;
 mod volume;
 
 use std::time::Duration;

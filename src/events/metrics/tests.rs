@@ -38,7 +38,7 @@ fn emit_all(events: &Events) {
     events.emit(&Event::Minting { secret: "db", provider: "vault" });
     events.emit(&Event::Failed { secret: Some("db"), error: &error, retry_in: None });
     events.emit(&Event::Revoked { secret: "db", provider: "vault", lease: "database/creds/web/x" });
-    events.emit(&Event::RevokeFailed { secret: "db", error: &error, ends_in: None, known: false });
+    events.emit(&Event::RevokeFailed { secret: "db", error: &error, ends_in: None, repeated: false });
     events.emit(&Event::SessionRevoked { provider: "vault", session: "accessor" });
     events.emit(&Event::ActionDone { action: "signal HUP to nginx", generation: 7, error: None });
     events.emit(&Event::ActionDone {

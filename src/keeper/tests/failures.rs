@@ -188,6 +188,18 @@ async fn a_secret_that_is_not_required_is_left_out_where_it_is_absent_or_unreach
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_be_logged_in_at_holds_up_nothing_that_is_not_required() {
+    let scratch = scratch();
+    let output = Some(scratch.path().join("live"));
+    let mut rig = Setup { required: false, output, ..Setup::default() }.start();
+    rig.mock.fail(Fault::new(Kind::Unavailable).on(Operation::Login));
+    rig.is_ready().await;
+    assert_eq!(rig.published_user(), None);
+    rig.mock.heal();
+    rig.until("it comes later", |rig| rig.published_user().is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_secret_that_is_not_required_and_denied_ends_the_start() {
     let mut rig = Setup { required: false, ..Setup::default() }.start();
     rig.mock.deny(Operation::Fetch, "database/creds/web");
