@@ -25,6 +25,13 @@ impl Gate {
     pub(super) fn reached(&mut self) {
         self.down = None;
     }
+
+    /// Somebody asks: what could not be reached is tried now. Answers whether it waited.
+    pub(super) fn hurry(&mut self) -> bool {
+        let Some(down) = &mut self.down else { return false };
+        down.at = None;
+        true
+    }
 }
 
 impl Keeper {

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod commands;
 mod crash;
 mod endings;
 mod volume;
