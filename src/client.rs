@@ -104,10 +104,7 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off { key } => {
-                write!(
-                    f,
-                    "`{key}` is off or not named in the configuration, so there is nobody to ask: set it"
-                )
+                write!(f, "nobody can be asked: the configuration turns off what listens (set `{key}`)")
             }
             Self::NotRunning { target } => write!(
                 f,
@@ -219,7 +216,10 @@ impl Client {
             other => return other,
         };
         let Some(address) = self.endpoints.telemetry else {
-            return Err(unreachable);
+            return Err(match unreachable {
+                ClientError::Off { .. } => ClientError::Off { key: "admin.listen` or `telemetry.listen" },
+                other => other,
+            });
         };
         let path = match probe {
             Probe::Live => "/livez",

@@ -176,7 +176,7 @@ impl Visit<'_> {
             }
             match rights {
                 Ok(rights) => {
-                    if rights.is_empty() && !reads && self.mint == Mint::Nothing {
+                    if rights.iter().all(|right| !right.required) && !reads && self.mint == Mint::Nothing {
                         let text =
                             format!("{}: allowed (not fetched: that would mint)", secret.reference.path);
                         self.findings.good(&about, text);
@@ -244,7 +244,7 @@ impl Visit<'_> {
         match excused {
             true => {
                 self.read.insert(name.to_owned(), None);
-                self.findings.note(about, format!("{error}; it is not required, so its files are left out"));
+                self.findings.excused(about, error);
             }
             false => self.findings.problem(about, error),
         }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::ClientError;
+use crate::admin::ACK_SOCKET;
 use crate::events::line::one_line;
 
 /// Bytes of an answer: some ten thousand secrets.
@@ -117,11 +118,18 @@ fn unreachable(target: &Target, error: &io::Error) -> ClientError {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ClientError::NotRunning { target },
         ErrorKind::PermissionDenied => {
             let uid = rustix::process::geteuid().as_raw();
-            let why = format!(
-                "permission denied for uid {uid}; run this as root or as the uid of leasehold, or list \
-                 uid {uid} in admin.uids"
-            );
-            ClientError::Forbidden { target, why }
+            let remedy = match target.ends_with(ACK_SOCKET) {
+                // Open to all; the directory is not.
+                true => {
+                    "whoever may read the files there may use it: run this as the application, or with its \
+                         group"
+                        .to_owned()
+                }
+                false => {
+                    format!("run this as root or as the uid of leasehold, or list uid {uid} in admin.uids")
+                }
+            };
+            ClientError::Forbidden { target, why: format!("permission denied for uid {uid}; {remedy}") }
         }
         kind => ClientError::NoAnswer { target, why: format!("cannot connect ({kind})") },
     }

@@ -41,6 +41,8 @@ pub fn write_table(report: &Report, out: &mut impl io::Write) -> io::Result<()> 
 
 fn head(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
     match &report.generation {
+        // That is why it is not ready, and said there.
+        None if report.not_ready.is_some() => {}
         None => writeln!(out, "no generation is published yet")?,
         Some(generation) => {
             let acknowledged = match report.acknowledged {

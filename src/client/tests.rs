@@ -111,7 +111,10 @@ async fn a_probe_asks_the_port_where_the_socket_cannot_be_asked() {
     client.endpoints.admin = None;
     assert_eq!(client.probe(Probe::Live, None).await, Ok(()));
     client.endpoints.telemetry = None;
-    assert_eq!(client.probe(Probe::Live, None).await, Err(ClientError::Off { key: "admin.listen" }));
+    assert_eq!(
+        client.probe(Probe::Live, None).await,
+        Err(ClientError::Off { key: "admin.listen` or `telemetry.listen" })
+    );
     running.end().await;
     let why = running.client.probe(Probe::Live, None).await.unwrap_err();
     let ClientError::NotRunning { target } = &why else { panic!("{why:?}") };
@@ -257,6 +260,6 @@ async fn the_table_shows_what_is_held_and_until_when() {
     write_table(&Report::of(&Board::default().snapshot(), &clock), &mut empty).unwrap();
     assert_eq!(
         String::from_utf8(empty).unwrap(),
-        "no generation is published yet\nnot ready: no whole generation is published yet\nno secrets\n"
+        "not ready: no whole generation is published yet\nno secrets\n"
     );
 }

@@ -341,15 +341,20 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// A length for people: whole seconds from ten seconds on, else to the tenth.
+/// A length for people: `0.4s`, `40s`, `5m 18s`, `32d 4h`. Two units are enough, and a tenth of a second
+/// matters only below ten.
 pub(crate) fn human(length: Duration) -> String {
-    let rounded = if length >= Duration::from_secs(10) {
-        Duration::from_secs(length.as_secs())
-    } else {
-        let tenth = u64::try_from(length.as_millis() / 100).unwrap_or(u64::MAX);
-        Duration::from_millis(tenth.saturating_mul(100))
-    };
-    humantime::format_duration(rounded).to_string()
+    let seconds = length.as_secs();
+    let tenths = length.subsec_millis() / 100;
+    if seconds < 10 && tenths > 0 {
+        return format!("{seconds}.{tenths}s");
+    }
+    let units =
+        [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let first = units.iter().position(|(count, _)| *count > 0).unwrap_or(units.len() - 1);
+    let shown = units[first..].iter().take(2).enumerate();
+    let shown = shown.filter(|(at, (count, _))| *at == 0 || *count > 0);
+    shown.map(|(_, (count, unit))| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 fn left(ttl: Option<Duration>) -> String {

@@ -45,7 +45,7 @@ impl Gate {
 
     /// A request was answered: with 429, or otherwise.
     pub(super) fn answers(&mut self, lane: &Lane, error: Option<&Error>) {
-        if !error.is_some_and(|error| error.kind == Kind::Throttled) {
+        if error.is_none_or(|error| error.kind != Kind::Throttled) {
             self.throttled.remove(lane);
         } else if let Some(throttle) = self.throttled.get_mut(lane) {
             throttle.asking = false;
@@ -58,6 +58,13 @@ impl Gate {
             Some(Throttle { retry: Retry { at: Some(until), .. }, .. }) => Some(at.max(*until)),
             _ => Some(at),
         }
+    }
+
+    /// Somebody asks: what could not be reached is tried now. Answers whether it waited.
+    pub(super) fn hurry(&mut self) -> bool {
+        let Some(down) = &mut self.down else { return false };
+        down.at = None;
+        true
     }
 }
 

@@ -86,6 +86,9 @@ impl Keeper {
             kept.slot.want = Some(Want::Asked);
             kept.slot.fetch_retry = Retry::default();
         }
+        if self.gate.hurry() {
+            self.sessions.hurry();
+        }
     }
 
     fn stale(&mut self, secret: &str) -> String {

@@ -75,6 +75,11 @@ enum Learning {
 }
 
 impl Sessions {
+    /// A log-in that waits for its next try is tried now.
+    pub(super) fn hurry(&mut self) {
+        self.login.retry.at = None;
+    }
+
     /// The session that new requests use.
     pub(super) fn current(&self) -> Option<&HeldSession> {
         self.current.as_ref().and_then(|id| self.held(id))
@@ -405,6 +410,12 @@ impl Keeper {
             retry.at = Some(now + retry.wait);
         }
         self.sessions.login.retry = retry;
+        if self.sessions.current().is_none() {
+            // Whoever asked for a refresh is told now; it is done once the store lets it.
+            for waiting in self.secrets.values_mut().flat_map(|kept| kept.waiting.drain(..)) {
+                let _ = waiting.send(super::Refreshed::Failed(error.to_string()));
+            }
+        }
         self.show_error(Some((error, retry.count)));
         self.links.events.emit(&Event::Failed { secret: None, error, retry_in: Some(retry.wait) });
     }

@@ -63,7 +63,13 @@ impl Findings {
     }
 
     pub(super) fn problem(&mut self, about: &str, error: &Error) {
-        self.add(Weight::Problem(error.kind), about, error.to_string());
+        self.add(Weight::Problem(error.kind), about, in_words(error));
+    }
+
+    /// An error that the start would shrug off.
+    pub(super) fn excused(&mut self, about: &str, error: &Error) {
+        let text = format!("{}; it is not required, so its files are left out", in_words(error));
+        self.note(about, text);
     }
 
     /// The configuration does not fit what the store has.
@@ -101,6 +107,13 @@ impl Findings {
             self.found.push(finding);
         }
     }
+}
+
+/// Without what the line begins with: the provider's or the secret's name.
+fn in_words(error: &Error) -> String {
+    let path = error.reference.split_once(" (").and_then(|(_, path)| path.strip_suffix(')'));
+    let path = path.map_or_else(String::new, |path| format!("{path}: "));
+    format!("{path}{}", error.detail)
 }
 
 impl fmt::Display for Findings {

@@ -19,7 +19,7 @@ use super::*;
 /// Longer than any start here takes.
 const END: Duration = Duration::from_secs(60);
 
-const GOOD: &str = r#"
+pub(super) const GOOD: &str = r#"
 providers:
   vault:
     type: vault
@@ -38,18 +38,18 @@ telemetry: { listen: off }
 "#;
 
 /// A database, a KV engine and a log-in of a test's own, and a set of files in place.
-struct Site {
-    folder: Folder,
-    database: DatabaseMount<'static>,
-    kv: KvMount<'static>,
-    approle: AppRoleMount<'static>,
-    role: AppRole,
-    mark: Mark,
-    user: Option<u32>,
+pub(super) struct Site {
+    pub(super) folder: Folder,
+    pub(super) database: DatabaseMount<'static>,
+    pub(super) kv: KvMount<'static>,
+    pub(super) approle: AppRoleMount<'static>,
+    pub(super) role: AppRole,
+    pub(super) mark: Mark,
+    pub(super) user: Option<u32>,
 }
 
 impl Site {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let database = vault().database_mount(&format!("{name}-db"));
         let kv = vault().kv_mount(&format!("{name}-kv"), 2);
         kv.put("app", json!({ "token": "canary-of-kv" }));
@@ -71,7 +71,7 @@ impl Site {
         site
     }
 
-    fn config(&self, text: &str) -> String {
+    pub(super) fn config(&self, text: &str) -> String {
         text.replace("ADDRESS", &vault().url())
             .replace("APPROLE", self.approle.path())
             .replace("ROLE_ID", &self.role.role_id)
@@ -80,7 +80,7 @@ impl Site {
             .replace("FOLDER", &self.folder.display().to_string())
     }
 
-    fn start(&self, command: &str, config: &str) -> harness::leasehold::Finished {
+    pub(super) fn start(&self, command: &str, config: &str) -> harness::leasehold::Finished {
         let file = self.folder.join("leasehold.yaml");
         fs::write(&file, config).unwrap();
         fs::write(self.termination(), "of an earlier end").unwrap();
@@ -92,26 +92,26 @@ impl Site {
     }
 
     /// Another uid may look into it; what is in it keeps its owners.
-    fn folder_is_for_all(&self) {
+    pub(super) fn folder_is_for_all(&self) {
         fs::set_permissions(&self.folder, PermissionsExt::from_mode(0o755)).unwrap();
         fs::set_permissions(self.folder.join("secret-id"), PermissionsExt::from_mode(0o644)).unwrap();
     }
 
-    fn termination(&self) -> std::path::PathBuf {
+    pub(super) fn termination(&self) -> std::path::PathBuf {
         self.folder.join("termination-log")
     }
 
     /// Starts with a configuration in which something is replaced, under a state directory of its own, so that
     /// nothing is adopted. Returns `EXIT REASON`, after looking that nothing was lost and nothing is left.
     #[track_caller]
-    fn refused(&self, command: &str, from: &str, to: &str) -> String {
+    pub(super) fn refused(&self, command: &str, from: &str, to: &str) -> String {
         assert!(GOOD.contains(from), "{from}");
         let config = GOOD.replace(from, to).replace("FOLDER/state,", "FOLDER/another,");
         self.refuses(command, &self.config(&config))
     }
 
     #[track_caller]
-    fn refuses(&self, command: &str, config: &str) -> String {
+    pub(super) fn refuses(&self, command: &str, config: &str) -> String {
         let live = self.folder.join("live");
         let another = self.folder.join("another");
         if !another.exists() {
@@ -140,7 +140,7 @@ impl Site {
     }
 
     /// The accessors of all tokens that were logged in for since the first start.
-    fn logins(&self) -> Vec<String> {
+    pub(super) fn logins(&self) -> Vec<String> {
         let path = format!("auth/{}/login", self.approle.path());
         let logins = vault().audit().matching(self.mark, "update", &path);
         let accessor = |login: &harness::vault::Entry| {
@@ -150,7 +150,7 @@ impl Site {
     }
 
     /// Without what differs from run to run.
-    fn shown(&self, text: &str) -> String {
+    pub(super) fn shown(&self, text: &str) -> String {
         text.replace(&self.folder.display().to_string(), "FOLDER")
             .replace(&vault().address().to_string(), "VAULT")
             .replace(self.approle.path(), "APPROLE")

@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod commands;
 mod crash;
 mod endings;
 mod handover;

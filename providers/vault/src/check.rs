@@ -84,7 +84,7 @@ pub(crate) async fn check(
     Ok(missing
         .map(|(right, _)| MissingRight {
             remedy: match right.capability {
-                "read" => mount.policy_to_read(&right.path),
+                "read" => mount.policy_file_to_read(&right.path),
                 other => stanza(&right.path, &[other]),
             },
             path: right.path,

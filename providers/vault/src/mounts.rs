@@ -128,16 +128,31 @@ impl Mount {
     /// nothing either, it may be KV v2, whose secrets have another path in policies.
     pub(crate) fn policy_to_read(&self, path: &str) -> String {
         let plain = stanza(path, &["read"]);
-        let segments: Vec<&str> = path.split('/').collect();
-        if self.engine == Engine::Unknown && segments.len() > 1 && deed(&segments).is_none() {
-            let versioned = format!("{}/data/{}", self.path, self.below(path));
-            return format!(
-                "{plain}, or, if {} is kv of version 2, {}",
+        match self.versioned(path) {
+            None => plain,
+            Some(versioned) => {
+                format!("{plain}, or, if {} is kv of version 2, {}", self.path, stanza(&versioned, &["read"]))
+            }
+        }
+    }
+
+    /// The same as lines of a policy file.
+    pub(crate) fn policy_file_to_read(&self, path: &str) -> String {
+        let plain = stanza(path, &["read"]);
+        match self.versioned(path) {
+            None => plain,
+            Some(versioned) => format!(
+                "{plain}\n# or, if {} is kv of version 2:\n{}",
                 self.path,
                 stanza(&versioned, &["read"])
-            );
+            ),
         }
-        plain
+    }
+
+    fn versioned(&self, path: &str) -> Option<String> {
+        let segments: Vec<&str> = path.split('/').collect();
+        let may_be = self.engine == Engine::Unknown && segments.len() > 1 && deed(&segments).is_none();
+        may_be.then(|| format!("{}/data/{}", self.path, self.below(path)))
     }
 }
 
