@@ -141,7 +141,7 @@ async fn a_generation_is_announced_once_its_actions_were_run_or_given_up() {
     assert_eq!(*announced.borrow(), Some(3), "the other is tried again");
     std::fs::copy(application.pid_file(), missing).unwrap();
     eventually("both have run", || *announced.borrow() == Some(4)).await;
-    assert_eq!(application.hups(), 2);
+    eventually("the second signal", || application.hups() == 2).await;
     scene.ending.cancel();
     scene.task.await.unwrap();
 }
