@@ -1,5 +1,4 @@
 //! Rotation under a running application: make before break, and what belongs together stays together.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests too")]
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
