@@ -85,6 +85,32 @@ fn after_sigterm_it_goes_on_renewing_and_then_leaves_no_lease_and_no_token() {
 }
 
 #[test]
+fn in_the_wait_it_rotates_what_would_die_before_its_end_and_nothing_else() {
+    let told = |max_ttl: &str, ttl: &str, delay: &str| {
+        let stage = Stage::new("wait", ttl, max_ttl, Rights::Smallest);
+        let config = stage.config(&format!("revoke_delay: {delay}"));
+        let mut sidecar = run(&config);
+        ready(&sidecar, &config);
+        sidecar.signal(Signal::TERM);
+        (stage, sidecar, Instant::now())
+    };
+    // The one would live for 4 s more; the other for 15 s, and is due for rotation after about 10.
+    let (short, mut ends_later, since) = told("4s", "3s", "9s");
+    let (long, mut ends_too, _) = told("15s", "15s", "12s");
+    while since.elapsed() < Duration::from_secs(7) {
+        assert_eq!(ends_later.exit(), None, "{}", ends_later.stderr());
+        logs_in(&long);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for (stage, sidecar) in [(&short, &mut ends_later), (&long, &mut ends_too)] {
+        assert_eq!(sidecar.wait(SOON), Exit::Code(0), "{}", sidecar.stderr());
+        stage.nothing_is_left();
+    }
+    assert!(short.mints() >= 3, "{}", ends_later.stderr());
+    assert_eq!(long.mints(), 1, "{}", ends_too.stderr());
+}
+
+#[test]
 fn a_token_that_was_given_outlives_us_and_our_lease_does_not() {
     let (stage, token) = Stage::given_token("given", "1m", "5m", Rights::RevokeLeases);
     let theirs = stage.database.mint("web");

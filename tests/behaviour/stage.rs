@@ -1,7 +1,9 @@
 //! A leased credential at the shared servers, and the places of one leasehold, all in memory.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use harness::http::{self, Request};
 use harness::leasehold::Running;
 use harness::tmpfs::Folder;
 use harness::vault::{AppRole, DatabaseMount, Mark};
@@ -17,8 +19,10 @@ pub(crate) struct Stage {
     /// The path to read: `MOUNT/creds/web`.
     pub(crate) creds: String,
     pub(crate) folder: Folder,
+    telemetry: SocketAddr,
     address: String,
     auth: String,
+    rights: Rights,
     approle: Option<AppRole>,
     mark: Mark,
 }
@@ -36,8 +40,8 @@ impl Stage {
     /// With a log-in by AppRole whose tokens live for ten minutes.
     #[track_caller]
     pub(crate) fn new(name: &str, ttl: &str, max_ttl: &str, rights: Rights) -> Self {
-        let mut stage = Self::without_login(name, ttl, max_ttl);
-        let policy = stage.policy(name, rights);
+        let mut stage = Self::without_login(name, ttl, max_ttl, rights);
+        let policy = stage.policy(name);
         let options = json!({ "token_policies": [policy], "token_ttl": "10m" });
         let role = vault().approle_mount(name).role("web", options);
         std::fs::write(stage.folder.join("secret-id"), &role.secret_id).unwrap();
@@ -54,8 +58,8 @@ impl Stage {
     /// With a token that somebody else made. Returns its accessor, too.
     #[track_caller]
     pub(crate) fn given_token(name: &str, ttl: &str, max_ttl: &str, rights: Rights) -> (Self, String) {
-        let mut stage = Self::without_login(name, ttl, max_ttl);
-        let policy = stage.policy(name, rights);
+        let mut stage = Self::without_login(name, ttl, max_ttl, rights);
+        let policy = stage.policy(name);
         let token = vault().token(json!({ "policies": [policy], "ttl": "10m" }));
         let file = stage.folder.join("token");
         std::fs::write(&file, token["client_token"].as_str().unwrap()).unwrap();
@@ -70,26 +74,33 @@ impl Stage {
     }
 
     #[track_caller]
-    fn without_login(name: &str, ttl: &str, max_ttl: &str) -> Self {
+    fn without_login(name: &str, ttl: &str, max_ttl: &str, rights: Rights) -> Self {
         let database = vault().database_mount(name);
         let creds = database.role("web", ttl, max_ttl);
         Self {
             database,
             creds,
             folder: harness::tmpfs(),
+            telemetry: harness::ports::free(),
             address: vault().url(),
             auth: String::new(),
+            rights,
             approle: None,
             mark: vault().audit().mark(),
         }
     }
 
-    fn policy(&self, name: &str, rights: Rights) -> String {
+    fn policy(&self, name: &str) -> String {
         let policy = vault().policy(name).read(&self.creds);
-        match rights {
+        match self.rights {
             Rights::Smallest => policy.create(),
             Rights::RevokeLeases => policy.revoke_leases().create(),
         }
+    }
+
+    /// Whether single leases may be revoked.
+    pub(crate) fn may_revoke(&self) -> bool {
+        self.rights == Rights::RevokeLeases
     }
 
     /// Where the files are, unless a configuration says otherwise.
@@ -104,7 +115,7 @@ impl Stage {
 
     /// Writes a configuration with these directories and these keys of `lifecycle`.
     pub(crate) fn config_in(&self, name: &str, output: &Path, state: &Path, lifecycle: &str) -> PathBuf {
-        let Self { address, auth, creds, .. } = self;
+        let Self { address, auth, creds, telemetry, .. } = self;
         let text = format!(
             r#"
 providers:
@@ -118,7 +129,7 @@ files:
 output: {{ directory: {output} }}
 lifecycle: {{ state_directory: {state}, {lifecycle} }}
 admin: {{ listen: "unix:{socket}" }}
-telemetry: {{ listen: "off" }}
+telemetry: {{ listen: "{telemetry}" }}
 "#,
             output = output.display(),
             state = state.display(),
@@ -129,6 +140,15 @@ telemetry: {{ listen: "off" }}
         let file = self.folder.join(format!("{name}.yaml"));
         std::fs::write(&file, text).unwrap();
         file
+    }
+
+    /// The value of one metric, its labels as they are written; `None` where there is none.
+    #[track_caller]
+    pub(crate) fn metric(&self, labelled: &str) -> Option<f64> {
+        let request = Request { method: "GET".into(), path: "/metrics".into(), ..Request::default() };
+        let answer = http::send(self.telemetry, &request).unwrap();
+        let text = String::from_utf8(answer.body).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(labelled)?.trim().parse().ok())
     }
 
     /// How often a credential was asked for at the server.

@@ -140,6 +140,15 @@ fn rotate(stage: &Stage, rotations: usize) -> (Life, Roles, String) {
     });
     let log = sidecar.stderr();
     assert_eq!(sidecar.exit(), None, "{log}");
+    let mints = stage.metric("leasehold_mints_total{secret=\"db\",provider=\"vault\"}");
+    assert!(mints.is_some_and(|mints| mints > rotations as f64), "{mints:?}");
+    // An answer may still be on its way; and a denial comes only where the role has not ended before.
+    let (outcome, least) = if stage.may_revoke() { ("ok", rotations) } else { ("denied", 1) };
+    let labelled =
+        format!("leasehold_revocations_total{{secret=\"db\",provider=\"vault\",outcome=\"{outcome}\"}}");
+    eventually("the revocations are counted", SOON, || {
+        stage.metric(&labelled).is_some_and(|revocations| revocations >= least as f64)
+    });
     let token = stage.tokens().remove(0);
     assert!(vault().token_lives(&token));
     sidecar.signal(Signal::TERM);
