@@ -87,39 +87,6 @@ fn a_word_of_the_application_replaces_a_revoked_lease_at_once_with_one_look_up()
 }
 
 #[test]
-fn a_revoked_prefix_is_noticed_at_the_next_renewal_and_healed_by_one_mint() {
-    let (database, creds) = database("prefix", "10s");
-    let bench = Bench::new(vault(), vault().policy("prefix").read(&creds), json!({ "token_ttl": "10m" }));
-    bench.configure(&bench.config(&vault().url(), "heal_splay: 2s, revoke_delay: 0s", &secret(&creds, "")));
-    let mut running = bench.run_until_ready();
-    let (before, lease) = (bench.pair("db.env"), bench.lease("db"));
-    revoke(&database, &creds);
-    let mark = vault().audit().mark();
-
-    eventually("a new credential", Duration::from_secs(20), || bench.pair("db.env") != before);
-    assert_eq!(bench.login("db.env"), Ok(()));
-    let at = |entries: Vec<Entry>| {
-        entries.first().unwrap_or_else(|| panic!("it is in the audit log: {}", running.stderr())).at
-    };
-    let renewed = at(asked(mark, "renew", &creds));
-    let minted = at(vault().audit().matching(mark, "read", &creds));
-    assert!(renewed < minted, "it is the renewal that notices");
-    // The splay, and two seconds for two requests on a busy machine.
-    assert!(minted - renewed < Duration::from_secs(4), "{:?}", minted - renewed);
-    assert_eq!(lookups(mark, &creds), [lease]);
-    let healed = bench.lease("db");
-    // Until well after the next renewal there is no further mint.
-    eventually("the new one is renewed", Duration::from_secs(20), || {
-        asked(mark, "renew", &creds).iter().any(|entry| !entry.refused() && of(entry) == healed)
-    });
-    assert_eq!(mints(mark, &creds), 1);
-    assert_eq!(database.leases(), [healed]);
-    running.signal(Signal::TERM);
-    assert_eq!(running.wait(SOON), Exit::Code(0));
-    bench.nothing_is_left(&database);
-}
-
-#[test]
 fn a_look_up_notices_a_revoked_lease_before_its_renewal() {
     let (database, creds) = database("lookup", "10m");
     let bench = Bench::new(vault(), vault().policy("lookup").read(&creds), json!({ "token_ttl": "10m" }));
@@ -218,4 +185,45 @@ fn an_expiry_is_everywhere_the_earlier_one_of_lease_and_token() {
     running.signal(Signal::TERM);
     assert_eq!(running.wait(SOON), Exit::Code(0));
     bench.nothing_is_left(&database);
+}
+
+mod timing {
+    use super::*;
+
+    #[test]
+    fn a_revoked_prefix_is_noticed_at_the_next_renewal_and_healed_by_one_mint() {
+        let (database, creds) = database("prefix", "10s");
+        let bench = Bench::new(vault(), vault().policy("prefix").read(&creds), json!({ "token_ttl": "10m" }));
+        bench.configure(&bench.config(
+            &vault().url(),
+            "heal_splay: 2s, revoke_delay: 0s",
+            &secret(&creds, ""),
+        ));
+        let mut running = bench.run_until_ready();
+        let (before, lease) = (bench.pair("db.env"), bench.lease("db"));
+        revoke(&database, &creds);
+        let mark = vault().audit().mark();
+
+        eventually("a new credential", Duration::from_secs(20), || bench.pair("db.env") != before);
+        assert_eq!(bench.login("db.env"), Ok(()));
+        let at = |entries: Vec<Entry>| {
+            entries.first().unwrap_or_else(|| panic!("it is in the audit log: {}", running.stderr())).at
+        };
+        let renewed = at(asked(mark, "renew", &creds));
+        let minted = at(vault().audit().matching(mark, "read", &creds));
+        assert!(renewed < minted, "it is the renewal that notices");
+        // The splay, and two seconds for two requests on a busy machine.
+        assert!(minted - renewed < Duration::from_secs(4), "{:?}", minted - renewed);
+        assert_eq!(lookups(mark, &creds), [lease]);
+        let healed = bench.lease("db");
+        // Until well after the next renewal there is no further mint.
+        eventually("the new one is renewed", Duration::from_secs(20), || {
+            asked(mark, "renew", &creds).iter().any(|entry| !entry.refused() && of(entry) == healed)
+        });
+        assert_eq!(mints(mark, &creds), 1);
+        assert_eq!(database.leases(), [healed]);
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait(SOON), Exit::Code(0));
+        bench.nothing_is_left(&database);
+    }
 }

@@ -9,7 +9,7 @@ use super::bench::{Bench, START};
 use super::*;
 
 /// Half of `revoke_timeout` is how long a mint in flight is awaited.
-const END: &str = "revoke_delay: 0s, revoke_timeout: 8s, heal_splay: 1s";
+const END: &str = "revoke_delay: 0s, revoke_timeout: 20s";
 const ONE: &str = "files: { db.env: { template: \"{{ db.username }} {{ db.password }}\" } }\n";
 
 fn secret(creds: &str) -> String {
