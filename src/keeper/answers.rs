@@ -208,7 +208,8 @@ impl Keeper {
             ttl: fetched.term.map(|term| term.ttl),
             version: held.version.as_deref(),
         });
-        let died_unseen = kept.slot.candidate.take().map(|candidate| candidate.held);
+        let unseen = kept.slot.candidate.take().map(|candidate| candidate.held);
+        let reference = kept.plan.reference.clone();
         kept.slot.want = None;
         kept.slot.renew_retry = Retry::default();
         kept.slot.lookup_retry = Retry::default();
@@ -217,8 +218,23 @@ impl Keeper {
             Some(Candidate { held: held.clone(), offer: Offered::No, retry: Retry::default() });
         self.say_overlap(name, &held);
         self.record_held(name, fingerprint, &held, Role::Current);
-        if let Some(dead) = died_unseen {
-            self.let_go(&dead.key);
+        if let Some(unseen) = unseen {
+            self.give_up(name, &reference, unseen, overlap);
+        }
+    }
+
+    /// A candidate was overtaken by another before its publication was confirmed: it has died meanwhile, or
+    /// its secret left the configuration and came back, and both mints were answered. The files may hold it
+    /// for a moment.
+    fn give_up(&mut self, name: &str, reference: &SecretRef, held: Held, configured: Overlap) {
+        let now = self.links.clock.now();
+        let session = self.sessions.held(&held.session);
+        let lives = schedule::effective_end(&held, session).is_some_and(|end| end > now);
+        if lives && held.is_revocable() {
+            let grant = schedule::effective_grant(&held, session).unwrap_or_default();
+            self.orphan(name, reference, held, schedule::overlap(configured, grant));
+        } else {
+            self.let_go(&held.key);
         }
     }
 

@@ -209,7 +209,8 @@ impl Keeper {
         });
     }
 
-    fn orphan(
+    /// Holds what is not wanted any more until it is given back, not before `wait`.
+    pub(super) fn orphan(
         &mut self,
         secret: &str,
         reference: &leasehold_core::SecretRef,

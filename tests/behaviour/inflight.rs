@@ -9,7 +9,7 @@ use super::bench::{Bench, START};
 use super::*;
 
 /// Half of `revoke_timeout` is how long a mint in flight is awaited.
-const END: &str = "revoke_delay: 0s, revoke_timeout: 8s, heal_splay: 1s";
+const END: &str = "revoke_delay: 0s, revoke_timeout: 20s";
 const ONE: &str = "files: { db.env: { template: \"{{ db.username }} {{ db.password }}\" } }\n";
 
 fn secret(creds: &str) -> String {
@@ -137,4 +137,37 @@ fn a_mint_that_is_never_answered_is_named_at_the_end() {
     eventually("it ends by its TTL", SOON, || database.leases().is_empty() && database.roles().is_empty());
     assert!(vault().token_lives(&text("accessor")), "a token that was given is not ours to end");
     rule.release();
+}
+
+#[test]
+fn of_two_mints_of_a_secret_that_left_and_came_back_one_stays() {
+    let (database, creds) = database("returned", "10m");
+    let kv = vault().kv_mount("returned-kv", 1);
+    kv.put("app", json!({ "key": "value" }));
+    let policy = vault().policy("returned").read(&creds).read(&kv.data("app")).revoke_leases();
+    let bench = Bench::new(vault(), policy, json!({ "token_ttl": "10m" }));
+    let proxy = Proxy::to(vault().address());
+    let lifecycle = format!("{END}, overlap: 1s");
+    let app = format!("app: {{ provider: vault, path: {} }}", kv.data("app"));
+    let with = secret(&creds).replace("secrets: { ", &format!("secrets: {{ {app}, "));
+    let without = format!("secrets: {{ {app} }}\nfiles: {{ app.env: {{ secret: app, format: env }} }}\n");
+    let [with, without] = [with, without].map(|it| bench.config(&proxy.url(), &lifecycle, &it));
+    bench.configure(&with);
+    let rule = proxy.withhold(&format!("/v1/{creds}"));
+    let mut running = bench.run();
+    eventually("the store has minted, and its answer is kept back", START, || rule.waiting() == 1);
+    bench.configure(&without);
+    eventually("the secret is gone", SOON, || bench.status()["secrets"].get("db").is_none());
+    bench.configure(&with);
+    eventually("the store has minted again", SOON, || rule.waiting() == 2);
+    assert_eq!(database.leases().len(), 2);
+
+    rule.release();
+    bench.ready(&mut running);
+    eventually("one is given back", SOON, || database.leases().len() == 1 && database.roles().len() == 1);
+    assert_eq!(database.leases(), [bench.lease("db")]);
+    assert_eq!(bench.login("db.env"), Ok(()));
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
+    bench.nothing_is_left(&database);
 }

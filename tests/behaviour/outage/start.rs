@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use harness::process::Exit;
 use harness::{Proxy, Signal};
+use serde_json::Value;
 
 use super::super::bench::{Bench, START};
 use super::super::*;
@@ -71,11 +72,38 @@ fn with_a_hand_over_it_serves_at_once_while_the_store_is_down() {
     }
     drop(refusing);
     eventually("it renews what it was handed", Duration::from_secs(20), || {
-        vault().audit().matching(mark, "update", "sys/leases/renew").iter().any(|entry| !entry.refused())
+        let renewals = vault().audit().matching(mark, "update", "sys/leases/renew");
+        let of = |lease: &Value| lease.as_str() == Some(leases[0].as_str());
+        renewals.iter().any(|entry| !entry.refused() && of(&entry.line["request"]["data"]["lease_id"]))
     });
     assert_eq!((database.leases(), bench.pair("db.env")), (leases, pair));
     assert!(vault().audit().matching(mark, "read", &creds).is_empty());
     running.signal(Signal::TERM);
     assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
+    bench.nothing_is_left(&database);
+}
+
+#[test]
+fn told_to_end_while_the_store_is_down_it_names_what_is_left_and_ends_in_time() {
+    let database = vault().database_mount("leaving");
+    let creds = database.role("web", "5s", "1h");
+    let options = json!({ "token_ttl": "10s" });
+    let bench = Bench::new(vault(), vault().policy("leaving").read(&creds), options);
+    let proxy = Proxy::to(vault().address());
+    let sections = format!("secrets: {{ db: {{ provider: vault, path: {creds} }} }}\n{PAIR}");
+    bench.configure(&bench.config(&proxy.url(), "revoke_delay: 0s, revoke_timeout: 2s", &sections));
+    let mut running = bench.run_until_ready();
+    let refusing = proxy.refuse();
+    let started = Instant::now();
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
+    // The time-out, and what a busy machine adds.
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    let (log, accessor) = (running.stderr(), bench.tokens().remove(0));
+    let named = log.lines().find(|line| line.contains("left behind")).unwrap_or_else(|| panic!("{log}"));
+    for word in ["WARN", &accessor, "ends by itself in"] {
+        assert!(named.contains(word), "{word}: {named}");
+    }
+    drop(refusing);
     bench.nothing_is_left(&database);
 }
