@@ -335,6 +335,9 @@ fn kill_at(
     if recorded && matches!(way, Way::Rotation | Way::TakeOver | Way::Init) {
         assert_eq!(mints, before, "what was recorded is taken over: {}", explain(&next));
     }
+    if matches!(way, Way::Rotation | Way::TakeOver) {
+        assert!(!next.stderr().contains("is gone at"), "none was: {}", explain(&next));
+    }
     if let Some(found) = &found {
         assert!(taken_over.generation >= found.generation, "{found:?}, then {taken_over:?}");
     }
