@@ -4,7 +4,7 @@
 //! trusted. What is good becomes a candidate: it is offered like anything fetched, and since its
 //! bytes are those in place, nothing changes for the application.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use leasehold_core::{Bound, Error, Kind, Origin, Session, Target, Term};
@@ -147,14 +147,18 @@ impl Keeper {
                 words.insert(key, word);
             }
         }
+        let newest = newest(held);
         held.retain_mut(|(secret, _, value, _)| match words.get(&value.key) {
             Some(Word::Gone) => {
                 self.let_go(&value.key);
-                self.links.events.emit(&Event::LeaseLost {
-                    secret,
-                    provider: &self.name,
-                    replaced_in: Duration::ZERO,
-                });
+                // A replaced one was to go anyway: its revocation had come through.
+                if newest.contains(&value.key) {
+                    self.links.events.emit(&Event::LeaseLost {
+                        secret,
+                        provider: &self.name,
+                        replaced_in: Duration::ZERO,
+                    });
+                }
                 false
             }
             Some(Word::Lives(sent, Some(term))) => {
@@ -252,6 +256,19 @@ impl Keeper {
             revocation: Revocation::Due(Retry::default()),
         });
     }
+}
+
+/// The keys of what stands for the secrets.
+fn newest(held: &[(String, String, Held, Role)]) -> BTreeSet<String> {
+    let mut newest: BTreeMap<&str, &Held> = BTreeMap::new();
+    for (secret, _, value, role) in held {
+        if matches!(role, Role::Current)
+            && newest.get(secret.as_str()).is_none_or(|other| other.issued < value.issued)
+        {
+            newest.insert(secret, value);
+        }
+    }
+    newest.values().map(|held| held.key.clone()).collect()
 }
 
 async fn ask(call: &Call, session: &Session, what: Target<'_>) -> Word {
