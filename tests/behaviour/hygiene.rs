@@ -158,7 +158,7 @@ fn a_canary_is_seen_in_no_output_of_a_whole_life_at_trace_level() {
         // An outage, and a path that is denied.
         let outage = proxy.refuse();
         proxy.cut();
-        says(&running, "trying again in");
+        says(&running, "connection refused");
         drop(outage);
         vault().write(
             &format!("sys/policies/acl/{policy}"),
