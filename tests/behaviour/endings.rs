@@ -201,7 +201,22 @@ fn a_store_that_denies_ends_the_start_with_77_at_once() {
     let tries = vault().audit().matching(site.mark, "update", &format!("auth/{}/login", site.approle.path()));
     let refused = tries.iter().filter(|entry| entry.refused()).count();
     assert_eq!(refused, 1, "a log-in that is refused is not insisted on");
+    assert_eq!(site.logins().len(), 2, "the two that were let in");
     insta::assert_snapshot!(refusals.join("\n"));
+}
+
+#[test]
+fn in_the_json_format_the_reason_is_a_line_of_the_log_too() {
+    let site = Site::new("json");
+    let config = GOOD.replace("KV/app", "KV/forbidden").replace("FOLDER/state", "FOLDER/another");
+    let finished = site.start("run", &site.config(&format!("{config}log: {{ format: json }}\n")));
+    assert_eq!(finished.exit, Exit::Code(77), "{}", finished.stderr);
+    let lines: Vec<serde_json::Value> =
+        finished.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let last = lines.last().unwrap();
+    let reason = fs::read_to_string(site.termination()).unwrap();
+    assert_eq!(last["message"], reason.trim_end());
+    assert_eq!((&last["exit_code"], &last["kind"]), (&json!(77), &json!("denied")));
 }
 
 #[test]
