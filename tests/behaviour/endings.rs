@@ -247,6 +247,32 @@ fn a_field_that_a_template_wants_and_the_secret_lacks_ends_the_start_with_78() {
 }
 
 #[test]
+fn a_failed_start_takes_back_nothing_that_it_took_over() {
+    let mut site = Site::new("adopted");
+    let (files, leases) = (contents(&site.folder.join("live")), site.database.leases());
+    site.mark = Mark::default();
+    let logins = site.logins();
+    assert_eq!((leases.len(), logins.len()), (1, 1));
+    let sticky = site.folder.join("sticky");
+    fs::create_dir(&sticky).unwrap();
+    fs::set_permissions(&sticky, PermissionsExt::from_mode(0o3777)).unwrap();
+    for (code, from, to) in [
+        (78, "{{ app.token }}", "{{ app.tokne }}"),
+        (66, "KV/app", "KV/absent"),
+        (77, "KV/app", "KV/forbidden"),
+        (73, "FOLDER/live", "FOLDER/sticky"),
+    ] {
+        let finished = site.start("run", &site.config(&GOOD.replace(from, to)));
+        assert_eq!(finished.exit, Exit::Code(code), "{}", finished.stderr);
+        assert_eq!(contents(&site.folder.join("live")), files);
+    }
+    let finished = site.start("init", &site.config(GOOD));
+    assert_eq!(finished.exit, Exit::Code(0), "{}", finished.stderr);
+    assert_eq!(contents(&site.folder.join("live")), files, "the same credential, and no new generation");
+    assert_eq!((site.database.leases(), site.logins()), (leases, logins), "one and the same");
+}
+
+#[test]
 fn a_store_that_is_not_reached_ends_the_start_with_75_at_the_deadline() {
     let site = Site::new("unreached");
     let unused = harness::ports::free();
