@@ -83,6 +83,7 @@ pub(super) enum Command {
         #[command(flatten)]
         files: Files,
         /// Its number; the newest where none is given.
+        #[arg(value_parser = generation)]
         generation: Option<u64>,
         /// Who acknowledges, where several have to.
         #[arg(long)]
@@ -134,6 +135,10 @@ pub(super) enum What {
     Live,
     /// May the application count on its files?
     Ready,
+}
+
+fn generation(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "expected the number of a generation, as `status` shows it")
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

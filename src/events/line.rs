@@ -149,6 +149,12 @@ impl<'a> Line<'a> {
                 let text = format!("{how} provider \"{provider}\" (session {session}){lives}{note}");
                 Self::new(L::INFO, "logged_in", text).provider(provider).session(session).ttl(ttl)
             }
+            Event::Adopted { provider, sessions: 0, secrets: 0, .. } => {
+                let text = format!(
+                    "nothing that the process before left for provider \"{provider}\" lives any more: starting anew"
+                );
+                Self::new(L::INFO, "adopted", text).provider(provider)
+            }
             Event::Adopted { provider, sessions, secrets, confirmed } => {
                 let held = format!(
                     "took over {} and {} of provider \"{provider}\" from the process before",

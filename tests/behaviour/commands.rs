@@ -305,6 +305,7 @@ fn check_online_asks_mints_nothing_and_gives_its_token_back() {
     let wrapped =
         GOOD.replace("secret_id_file: FOLDER/secret-id", "secret_id_file: FOLDER/wrapped, wrapped: true");
     let before = site.logins().len();
+    assert_eq!(before, 4, "one log-in for each check that was let in");
     check("a wrapped secret id", &[], &wrapped);
     assert_eq!(site.logins().len(), before, "it does not log in");
     let unwrapped = vault().client(&wrapping).write("sys/wrapping/unwrap", &json!({})).unwrap();

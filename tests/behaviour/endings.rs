@@ -201,7 +201,22 @@ fn a_store_that_denies_ends_the_start_with_77_at_once() {
     let tries = vault().audit().matching(site.mark, "update", &format!("auth/{}/login", site.approle.path()));
     let refused = tries.iter().filter(|entry| entry.refused()).count();
     assert_eq!(refused, 1, "a log-in that is refused is not insisted on");
+    assert_eq!(site.logins().len(), 2, "the two that were let in");
     insta::assert_snapshot!(refusals.join("\n"));
+}
+
+#[test]
+fn in_the_json_format_the_reason_is_a_line_of_the_log_too() {
+    let site = Site::new("json");
+    let config = GOOD.replace("KV/app", "KV/forbidden").replace("FOLDER/state", "FOLDER/another");
+    let finished = site.start("run", &site.config(&format!("{config}log: {{ format: json }}\n")));
+    assert_eq!(finished.exit, Exit::Code(77), "{}", finished.stderr);
+    let lines: Vec<serde_json::Value> =
+        finished.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let last = lines.last().unwrap();
+    let reason = fs::read_to_string(site.termination()).unwrap();
+    assert_eq!(last["message"], reason.trim_end());
+    assert_eq!((&last["exit_code"], &last["kind"]), (&json!(77), &json!("denied")));
 }
 
 #[test]
@@ -229,6 +244,32 @@ fn a_field_that_a_template_wants_and_the_secret_lacks_ends_the_start_with_78() {
         site.refused("init", "{ template: \"TOKEN={{ app.token }}\" }", "{ secret: app, field: tokne }"),
     ];
     insta::assert_snapshot!(refusals.join("\n"));
+}
+
+#[test]
+fn a_failed_start_takes_back_nothing_that_it_took_over() {
+    let mut site = Site::new("adopted");
+    let (files, leases) = (contents(&site.folder.join("live")), site.database.leases());
+    site.mark = Mark::default();
+    let logins = site.logins();
+    assert_eq!((leases.len(), logins.len()), (1, 1));
+    let sticky = site.folder.join("sticky");
+    fs::create_dir(&sticky).unwrap();
+    fs::set_permissions(&sticky, PermissionsExt::from_mode(0o3777)).unwrap();
+    for (code, from, to) in [
+        (78, "{{ app.token }}", "{{ app.tokne }}"),
+        (66, "KV/app", "KV/absent"),
+        (77, "KV/app", "KV/forbidden"),
+        (73, "FOLDER/live", "FOLDER/sticky"),
+    ] {
+        let finished = site.start("run", &site.config(&GOOD.replace(from, to)));
+        assert_eq!(finished.exit, Exit::Code(code), "{}", finished.stderr);
+        assert_eq!(contents(&site.folder.join("live")), files);
+    }
+    let finished = site.start("init", &site.config(GOOD));
+    assert_eq!(finished.exit, Exit::Code(0), "{}", finished.stderr);
+    assert_eq!(contents(&site.folder.join("live")), files, "the same credential, and no new generation");
+    assert_eq!((site.database.leases(), site.logins()), (leases, logins), "one and the same");
 }
 
 #[test]
