@@ -14,11 +14,16 @@ mod adopt;
 mod answers;
 mod call;
 mod ending;
+mod fetches;
 mod gate;
+mod leases;
+mod login;
+mod offers;
 mod orders;
 mod requests;
 mod sessions;
 mod show;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

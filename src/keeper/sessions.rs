@@ -7,41 +7,35 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use leasehold_core::{Effect, Error, Kind, Login, Operation, Origin, SecretBytes, Session, Term};
+use leasehold_core::{Origin, SecretBytes, Term};
 
-use super::{Fatal, Keeper, Kept, LimitedUses, Work};
+use super::{Keeper, Kept, Work};
 use crate::clock::Moment;
 use crate::config::model::Overlap;
-use crate::events::Event;
-use crate::handover::{Entry, EntryId};
 use crate::schedule;
 use crate::slot::{HeldSession, Retry, Want};
-
-/// How long a refused log-in that a third party confirms is tried before the first generation.
-const PASSING_DENIALS: Duration = Duration::from_secs(30);
 
 /// All sessions of one provider.
 #[derive(Default)]
 pub(super) struct Sessions {
-    current: Option<String>,
-    held: BTreeMap<String, KeptSession>,
-    login: LoginState,
+    pub(super) current: Option<String>,
+    pub(super) held: BTreeMap<String, KeptSession>,
+    pub(super) login: LoginState,
     /// What a one-time credential was exchanged for.
     pub(super) kept: Option<Arc<SecretBytes>>,
 }
 
 /// A session with what is under way for it.
-struct KeptSession {
-    held: HeldSession,
-    retry: Retry,
-    busy: SessionBusy,
-    suspect: Suspect,
+pub(super) struct KeptSession {
+    pub(super) held: HeldSession,
+    pub(super) retry: Retry,
+    pub(super) busy: SessionBusy,
+    pub(super) suspect: Suspect,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum SessionBusy {
+pub(super) enum SessionBusy {
     No,
     Asked,
     /// Its revocation failed for good: it ends by itself.
@@ -50,25 +44,25 @@ enum SessionBusy {
 
 /// Whether the store refused a renewal, so that a look-up has to settle what that means.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Suspect {
+pub(super) enum Suspect {
     No,
     Yes,
 }
 
 #[derive(Default)]
-struct LoginState {
-    under_way: Option<Moment>,
-    retry: Retry,
+pub(super) struct LoginState {
+    pub(super) under_way: Option<Moment>,
+    pub(super) retry: Retry,
     /// A new one is wanted although the current one lives: a denial, or a changed token file.
-    wanted: Option<Moment>,
+    pub(super) wanted: Option<Moment>,
     /// Refused since.
-    refused_since: Option<Moment>,
-    learning: Learning,
+    pub(super) refused_since: Option<Moment>,
+    pub(super) learning: Learning,
 }
 
 /// Whether the provider is finding out what its secrets are: until it knows, nothing is fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Learning {
+pub(super) enum Learning {
     #[default]
     No,
     UnderWay,
@@ -169,7 +163,7 @@ impl Sessions {
         }
     }
 
-    fn is_current(&self, id: &str) -> bool {
+    pub(super) fn is_current(&self, id: &str) -> bool {
         self.current.as_deref() == Some(id)
     }
 }
@@ -214,7 +208,7 @@ impl Keeper {
     /// When an old session may be revoked: once all that hangs on it was replaced and has had its
     /// overlap. `None`: something that is in use hangs on it, or something that has to be ended by
     /// its own id, since this session is not ours to revoke.
-    fn session_retires_at(&self, id: &str, now: Moment) -> Option<Moment> {
+    pub(super) fn session_retires_at(&self, id: &str, now: Moment) -> Option<Moment> {
         if !self.minting.is_empty() {
             // The answer brings a lease that may hang on it.
             return None;
@@ -258,344 +252,6 @@ impl Keeper {
                 .sessions
                 .held(id)
                 .is_some_and(|held| held.session.origin == Origin::LoggedIn && held.session.revocable)
-    }
-
-    pub(super) fn start_login(&mut self, now: Moment) {
-        self.sessions.login.under_way = Some(now);
-        if let Some(current) = self.sessions.current() {
-            let why = if self.sessions.login.wanted.is_some() { "asked for" } else { "its end is near" };
-            if self.sessions.login.retry.count == 0 && current.session.origin == Origin::LoggedIn {
-                self.links.events.emit(&Event::SessionReplacing { provider: &self.name, why });
-            }
-        }
-        self.send_login(now);
-    }
-
-    /// A log-in was answered.
-    pub(super) fn logged_in(&mut self, sent: Moment, result: Result<Login, Error>) {
-        self.sessions.login.under_way = None;
-        let now = self.links.clock.now();
-        match result {
-            Ok(Login::Keep(bytes)) => {
-                self.gate.reached();
-                let bytes = Arc::new(bytes);
-                self.record(&Entry::Kept {
-                    provider: self.name.clone(),
-                    identity: self.identity.clone(),
-                    bytes: bytes.clone(),
-                });
-                self.sessions.kept = Some(bytes);
-                self.start_login(now);
-            }
-            Ok(Login::Session(session)) => {
-                self.gate.reached();
-                self.show_error(None);
-                self.opened(sent, session, now);
-            }
-            Err(error) => self.login_failed(&error, now),
-        }
-    }
-
-    fn opened(&mut self, sent: Moment, session: Session, now: Moment) {
-        let id = session.id.clone();
-        if self.sessions.held(&id).is_some() {
-            // The same credential was given again: only what is left of it is news.
-            self.sessions.confirm(&id, sent, session.term);
-        } else {
-            self.links.events.emit(&Event::LoggedIn {
-                provider: &self.name,
-                session: &id,
-                origin: session.origin,
-                ttl: session.term.map(|term| term.ttl),
-                revocable: session.revocable,
-            });
-            let life = session
-                .term
-                .map(|term| schedule::life(None, term, sent, self.session_reserve(term.ttl), &mut self.dice));
-            let held = HeldSession { session, issued: sent, life };
-            self.record(&Entry::Session {
-                provider: self.name.clone(),
-                identity: self.identity.clone(),
-                held: held.clone(),
-            });
-            self.sessions.insert(held);
-        }
-        self.sessions.set_current(&id);
-        self.learn();
-        self.sessions.login.wanted = None;
-        self.sessions.login.refused_since = None;
-        let due_again = self
-            .sessions
-            .current()
-            .and_then(|held| schedule::replace_session_at(held, &self.session_overlaps))
-            .is_some_and(|at| at <= now);
-        self.sessions.login.retry = if due_again {
-            // What we were given is as near its end as before: look again, but not in a loop.
-            let before = self.sessions.login.retry;
-            let end = self.sessions.current().and_then(HeldSession::end);
-            schedule::retry(before, None, end, now, &mut self.dice)
-        } else {
-            Retry::default()
-        };
-    }
-
-    /// Lets the provider find out what its secrets are.
-    pub(super) fn learn(&mut self) {
-        let Some(session) = self.sessions.current().map(|held| held.session.clone()) else { return };
-        self.sessions.login.learning = Learning::UnderWay;
-        self.send_learning(session);
-    }
-
-    /// It knows as much as it can.
-    pub(super) fn learned(&mut self) {
-        self.sessions.login.learning = Learning::No;
-        let limited = self.sessions.current().map(|held| &held.session).filter(|s| s.uses_left.is_some());
-        if let Some(session) = limited
-            && let Err(error) = self.limited_uses_will_do(session)
-        {
-            self.fail(Fatal::Store(error));
-        }
-    }
-
-    /// A credential for a limited number of requests cannot look after leases.
-    fn limited_uses_will_do(&self, session: &Session) -> Result<(), Error> {
-        let leased = self
-            .secrets
-            .iter()
-            .find(|(_, kept)| self.provider.describe(&kept.plan.reference).effect == Effect::Mints)
-            .map(|(name, _)| name);
-        let detail = match (self.limited_uses, leased) {
-            (LimitedUses::StaticReads, None) => return Ok(()),
-            (LimitedUses::StaticReads, Some(name)) => format!(
-                "the token serves only {} more requests, which cannot look after the lease of secret \"{name}\": \
-                 use a token without a limited number of uses",
-                session.uses_left.unwrap_or_default()
-            ),
-            (LimitedUses::Refused, _) => format!(
-                "the token serves only {} more requests, and a process that goes on needs more: use it with \
-                 `leasehold init`, or use a token without a limited number of uses",
-                session.uses_left.unwrap_or_default()
-            ),
-        };
-        Err(Error::new(Kind::Invalid, Operation::Login, &self.name, detail))
-    }
-
-    fn login_failed(&mut self, error: &Error, now: Moment) {
-        let starting = self.is_starting();
-        let denied = error.kind == Kind::Denied;
-        let since = *self.sessions.login.refused_since.get_or_insert(now);
-        if !denied {
-            self.sessions.login.refused_since = None;
-        }
-        let tries_are_up = error.tries.is_some_and(|tries| self.sessions.login.retry.count + 1 >= tries);
-        let permanent = match error.kind {
-            Kind::Denied => !error.passing || tries_are_up || now.since(since) >= PASSING_DENIALS,
-            Kind::Absent | Kind::Invalid | Kind::Internal | Kind::SessionEnded | Kind::LeaseGone => true,
-            Kind::Throttled | Kind::Unavailable | Kind::Malformed => false,
-        };
-        if permanent && starting {
-            self.links.events.emit(&Event::Failed { secret: None, error, retry_in: None });
-            return self.fail(Fatal::Store(error.clone()));
-        }
-        if self.sessions.current().is_none() && !permanent && !denied {
-            self.leave_out_the_unreachable();
-        }
-        let end = self.sessions.current().and_then(HeldSession::end);
-        self.note_health(error, "", end, now);
-        let before = self.sessions.login.retry;
-        let mut retry = schedule::retry(before, error.retry_after, end, now, &mut self.dice);
-        if permanent && let Some(end) = end {
-            // A denial is not hurried, and never slower than a fifth of what is left.
-            retry.wait = (end.since(now) / 5).clamp(schedule::FLOOR, schedule::LONGEST_WAIT * 10);
-            retry.at = Some(now + retry.wait);
-        }
-        self.sessions.login.retry = retry;
-        if self.sessions.current().is_none() {
-            // Whoever asked for a refresh is told now; it is done once the store lets it.
-            for waiting in self.secrets.values_mut().flat_map(|kept| kept.waiting.drain(..)) {
-                let _ = waiting.send(super::Refreshed::Failed(error.to_string()));
-            }
-        }
-        self.show_error(Some((error, retry.count)));
-        self.links.events.emit(&Event::Failed { secret: None, error, retry_in: Some(retry.wait) });
-    }
-
-    pub(super) fn start_session_renewal(&mut self, id: &str, now: Moment) {
-        let Some(kept) = self.sessions.held.get_mut(id) else { return };
-        kept.busy = SessionBusy::Asked;
-        let increment = kept.held.life.as_ref().map(|life| life.granted).unwrap_or_default();
-        let session = kept.held.session.clone();
-        self.send_session_renewal(session, increment, now);
-    }
-
-    pub(super) fn start_session_lookup(&mut self, id: &str, now: Moment) {
-        let Some(kept) = self.sessions.held.get_mut(id) else { return };
-        kept.busy = SessionBusy::Asked;
-        let session = kept.held.session.clone();
-        self.send_session_lookup(session, now);
-    }
-
-    pub(super) fn start_session_revocation(&mut self, id: &str) {
-        let Some(kept) = self.sessions.held.get_mut(id) else { return };
-        if kept.held.session.origin != Origin::LoggedIn || !kept.held.session.revocable {
-            // Not ours to end, or not to be ended: nothing of it is in use any more.
-            self.drop_session(id);
-            return;
-        }
-        kept.busy = SessionBusy::Asked;
-        let session = kept.held.session.clone();
-        self.send_session_revocation(session);
-    }
-
-    /// A session's renewal was answered.
-    pub(super) fn session_renewed(&mut self, id: &str, sent: Moment, result: Result<Option<Term>, Error>) {
-        let now = self.links.clock.now();
-        let granted = self.sessions.held(id).and_then(|held| held.life.as_ref()).map(|life| life.granted);
-        let reserve = self.session_reserve(granted.unwrap_or_default());
-        let Some(kept) = self.sessions.held.get_mut(id) else { return };
-        kept.busy = SessionBusy::No;
-        match result {
-            Ok(term) => {
-                kept.retry = Retry::default();
-                kept.held.life = term
-                    .map(|term| schedule::life(kept.held.life.as_ref(), term, sent, reserve, &mut self.dice));
-                let held = kept.held.clone();
-                self.gate.reached();
-                self.links
-                    .events
-                    .emit(&Event::SessionRenewed { provider: &self.name, ttl: term.map(|term| term.ttl) });
-                self.record(&Entry::Session {
-                    provider: self.name.clone(),
-                    identity: self.identity.clone(),
-                    held,
-                });
-            }
-            Err(error) if error.kind == Kind::SessionEnded => self.session_gone(id, &error),
-            Err(error) => {
-                let end = kept.held.end();
-                if matches!(error.kind, Kind::LeaseGone | Kind::Invalid | Kind::Absent) {
-                    kept.suspect = Suspect::Yes;
-                }
-                if error.kind == Kind::Denied
-                    && let Some(life) = &mut kept.held.life
-                {
-                    // It lives, and may not renew itself: it is replaced before its end.
-                    life.renewable = false;
-                }
-                kept.retry = schedule::retry(kept.retry, error.retry_after, end, now, &mut self.dice);
-                let wait = kept.retry.wait;
-                self.note_health(&error, "", end, now);
-                self.links.events.emit(&Event::Failed { secret: None, error: &error, retry_in: Some(wait) });
-            }
-        }
-    }
-
-    /// A session's look-up was answered.
-    pub(super) fn session_looked_up(&mut self, id: &str, sent: Moment, result: Result<Option<Term>, Error>) {
-        let now = self.links.clock.now();
-        let Some(kept) = self.sessions.held.get_mut(id) else { return };
-        kept.busy = SessionBusy::No;
-        match result {
-            Ok(term) => {
-                kept.suspect = Suspect::No;
-                if let (Some(life), Some(term)) = (&mut kept.held.life, term) {
-                    schedule::confirm(life, term, sent);
-                }
-                self.gate.reached();
-            }
-            Err(error) if error.kind == Kind::SessionEnded => self.session_gone(id, &error),
-            Err(error) => {
-                let end = kept.held.end();
-                kept.retry = schedule::retry(kept.retry, error.retry_after, end, now, &mut self.dice);
-                self.note_health(&error, "", end, now);
-            }
-        }
-    }
-
-    /// A session's revocation was answered.
-    pub(super) fn session_revoked(&mut self, id: &str, result: Result<(), Error>) {
-        let now = self.links.clock.now();
-        let Some(kept) = self.sessions.held.get_mut(id) else { return };
-        kept.busy = SessionBusy::No;
-        match result {
-            Ok(()) => {
-                self.gate.reached();
-                self.links.events.emit(&Event::SessionRevoked { provider: &self.name, session: id });
-                self.drop_session(id);
-            }
-            Err(error) if error.kind == Kind::SessionEnded => self.drop_session(id),
-            Err(error) => {
-                if error.kind == Kind::Denied {
-                    kept.busy = SessionBusy::Forgone;
-                }
-                let end = kept.held.end();
-                kept.retry = schedule::retry(kept.retry, error.retry_after, None, now, &mut self.dice);
-                let wait = kept.retry.wait;
-                self.note_health(&error, "", end, now);
-                self.links.events.emit(&Event::Failed { secret: None, error: &error, retry_in: Some(wait) });
-            }
-        }
-    }
-
-    /// The store says that a session is over: what hung on it is gone, too.
-    pub(super) fn session_gone(&mut self, id: &str, error: &Error) {
-        let now = self.links.clock.now();
-        let Some(held) = self.sessions.held(id) else { return };
-        let was_current = self.sessions.is_current(id);
-        if was_current {
-            self.links.events.emit(&Event::SessionReplacing { provider: &self.name, why: "it is over" });
-            self.show_error(Some((error, 1)));
-        }
-        let ours = held.session.origin == Origin::LoggedIn;
-        for (name, kept) in &mut self.secrets {
-            let lost = kept.slot.newest().is_some_and(|held| held.session == id && held.hangs_on_session());
-            if lost {
-                let at = schedule::heal_at(kept.slot.suspect, &kept.plan.policy, now, &mut self.dice);
-                lose(kept, at);
-                self.links.events.emit(&Event::LeaseLost {
-                    secret: name,
-                    provider: &self.name,
-                    replaced_in: at.since(now),
-                });
-            }
-        }
-        self.drop_session(id);
-        if was_current && !ours {
-            // A given credential that is over: only a changed file brings another.
-            let before = self.sessions.login.retry;
-            self.sessions.login.retry = schedule::retry(before, None, None, now, &mut self.dice);
-        }
-    }
-
-    /// Forgets a session and what is retired with it.
-    pub(super) fn drop_session(&mut self, id: &str) {
-        self.sessions.remove(id);
-        self.unrecord(&EntryId::session(&self.name, id));
-        let mut gone = Vec::new();
-        for kept in self.secrets.values_mut() {
-            kept.slot.retiring.retain(|retiring| {
-                let ends = retiring.held.session == id && retiring.held.hangs_on_session();
-                if ends {
-                    gone.push(retiring.held.key.clone());
-                }
-                !ends
-            });
-        }
-        self.orphans.retain(|orphan| {
-            let ends = orphan.held.session == id && orphan.held.hangs_on_session();
-            if ends {
-                gone.push(orphan.held.key.clone());
-            }
-            !ends
-        });
-        for key in gone {
-            self.let_go(&key);
-        }
-    }
-
-    /// What a session is replaced earlier by, and a second margin: its successor's log-in.
-    fn session_reserve(&self, granted: Duration) -> Overlap {
-        Overlap::Fixed(schedule::longest_overlap(&self.session_overlaps, granted) + schedule::margin(granted))
     }
 }
 

@@ -68,7 +68,7 @@ impl Keeper {
         let now = self.links.clock.now();
         self.links.board.write(|board| {
             let provider = board.providers.entry(self.name.clone()).or_default();
-            provider.error = error.map(|(error, count)| super::answers::last_error(error, count, now));
+            provider.error = error.map(|(error, count)| super::fetches::last_error(error, count, now));
         });
     }
 }

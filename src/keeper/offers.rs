@@ -1,0 +1,172 @@
+//! From a candidate to what the application reads, and what becomes of the one before: offered,
+//! published, replaced, expired, let go.
+
+use std::time::Duration;
+
+use super::{Fatal, Keeper};
+use crate::config::model::OnExpiry;
+use crate::events::Event;
+use crate::handover::{Entry, EntryId, Role};
+use crate::publisher::{Answer, Lack, Offer, Published, Refused, ToPublisher, Value};
+use crate::schedule;
+use crate::slot::{Candidate, Held, Offered, Retiring, Retry, Revocation, Want};
+
+impl Keeper {
+    /// Offers the lack of a value.
+    pub(super) fn withdraw(&self, name: &str, lack: Lack) {
+        let offer = Offer {
+            secret: name.to_owned(),
+            key: String::new(),
+            value: Err(lack),
+            urgent: None,
+            answer: self.answer_to.clone(),
+        };
+        // The publisher outlives the keepers.
+        let _ = self.links.publisher.send(ToPublisher::Offer(offer));
+    }
+
+    /// Offers the candidate.
+    pub(super) fn offer(&mut self, name: &str) {
+        let urgent = self
+            .secrets
+            .get(name)
+            .and_then(|kept| kept.slot.current.as_ref())
+            .and_then(|current| schedule::effective_end(current, self.sessions.held(&current.session)));
+        let Some(kept) = self.secrets.get_mut(name) else { return };
+        let Some(candidate) = &mut kept.slot.candidate else { return };
+        candidate.offer = Offered::Yes;
+        let held = &candidate.held;
+        let expires = held.life.as_ref().filter(|life| !life.renewable).map(|life| life.end);
+        let offer = Offer {
+            secret: name.to_owned(),
+            key: held.key.clone(),
+            value: Ok(Value {
+                fields: held.fields.clone(),
+                version: held.version.clone(),
+                issued: held.issued,
+                expires,
+            }),
+            urgent,
+            answer: self.answer_to.clone(),
+        };
+        let _ = self.links.publisher.send(ToPublisher::Offer(offer));
+    }
+
+    /// The publisher answered an offer.
+    pub(super) fn published(&mut self, answer: Answer) {
+        let now = self.links.clock.now();
+        let Some(kept) = self.secrets.get_mut(&answer.secret) else { return };
+        let Some(candidate) = kept.slot.candidate.take_if(|candidate| candidate.held.key == answer.key)
+        else {
+            return;
+        };
+        match answer.outcome {
+            Ok(published) => self.in_place(&answer.secret, candidate.held, published),
+            Err(Refused { why }) => {
+                let retry = schedule::retry(candidate.retry, None, None, now, &mut self.dice);
+                kept.slot.candidate = Some(Candidate { held: candidate.held, offer: Offered::No, retry });
+                for waiting in kept.waiting.drain(..) {
+                    let _ = waiting.send(super::Refreshed::Failed(why.clone()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn in_place(&mut self, name: &str, held: Held, published: Published) {
+        let Some(kept) = self.secrets.get_mut(name) else { return };
+        let old = kept.slot.current.replace(held);
+        kept.slot.generation = published.generation;
+        kept.slot.expired = false;
+        kept.slot.poll_at = kept.slot.poll_at.or_else(|| {
+            let current = kept.slot.current.as_ref()?;
+            current.life.is_none().then(|| {
+                schedule::poll_at(kept.plan.policy.refresh, None, published.announced, &mut self.dice)
+            })
+        });
+        for waiting in kept.waiting.drain(..) {
+            let _ = waiting.send(super::Refreshed::Published(published.generation));
+        }
+        let Some(old) = old else { return };
+        let lost = kept.slot.lost_key.take_if(|key| *key == old.key).is_some();
+        let grant = schedule::effective_grant(&old, self.sessions.held(&old.session));
+        let overlap =
+            grant.map_or(Duration::ZERO, |grant| schedule::overlap(kept.plan.policy.overlap, grant));
+        if lost {
+            self.let_go(&old.key);
+            return;
+        }
+        if !old.is_revocable() && old.life.is_none() {
+            self.let_go(&old.key);
+            return;
+        }
+        let fingerprint = kept.plan.fingerprint.clone();
+        let retiring = Retiring {
+            held: old,
+            announced: published.announced,
+            generation: published.generation,
+            overlap,
+            awaits: published.awaits,
+            revocation: Revocation::Due(Retry::default()),
+        };
+        let entry = retiring_entry(name, fingerprint, &retiring);
+        kept.slot.retiring.push(retiring);
+        self.record(&entry);
+    }
+
+    /// The current one has ended and nothing has replaced it.
+    pub(super) fn expire(&mut self, name: &str) {
+        let Some(kept) = self.secrets.get_mut(name) else { return };
+        kept.slot.expired = true;
+        let (action, word) = match kept.plan.on_expiry {
+            OnExpiry::Keep => (OnExpiry::Keep, "keep"),
+            OnExpiry::Delete => (OnExpiry::Delete, "delete"),
+            OnExpiry::Exit => (OnExpiry::Exit, "exit"),
+        };
+        if kept.slot.candidate.is_none() && kept.slot.want.is_none() {
+            kept.slot.want = Some(Want::Asked);
+        }
+        self.links.events.emit(&Event::Expired { secret: name, provider: &self.name, action: word });
+        match action {
+            OnExpiry::Keep => {}
+            OnExpiry::Delete => {
+                if self.secrets.get(name).is_some_and(|kept| kept.slot.candidate.is_none()) {
+                    self.withdraw(name, Lack::Expired);
+                }
+            }
+            OnExpiry::Exit => self.fail(Fatal::Expired { secret: name.to_owned() }),
+        }
+    }
+
+    pub(super) fn record_held(&self, secret: &str, fingerprint: String, held: &Held, role: Role) {
+        self.record(&Entry::Held { secret: secret.to_owned(), fingerprint, held: held.clone(), role });
+    }
+
+    /// A replaced credential is no more: its record goes, and its generations may.
+    pub(super) fn let_go(&self, key: &str) {
+        self.unrecord(&EntryId::held(key));
+        let _ = self.links.publisher.send(ToPublisher::Release { key: key.to_owned() });
+    }
+
+    /// A replaced credential has ended by itself.
+    pub(super) fn forget_retired(&mut self, name: &str, key: &str) {
+        if let Some(kept) = self.secrets.get_mut(name) {
+            kept.slot.retiring.retain(|retiring| retiring.held.key != key);
+        }
+        self.let_go(key);
+    }
+}
+
+/// The hand-over's entry for a replaced credential.
+pub(super) fn retiring_entry(secret: &str, fingerprint: String, retiring: &Retiring) -> Entry {
+    Entry::Held {
+        secret: secret.to_owned(),
+        fingerprint,
+        held: retiring.held.clone(),
+        role: Role::Retiring {
+            announced: retiring.announced,
+            generation: retiring.generation,
+            overlap: retiring.overlap,
+            awaits: retiring.awaits,
+        },
+    }
+}
