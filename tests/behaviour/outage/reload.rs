@@ -179,3 +179,28 @@ fn a_broken_file_keeps_the_old_plan_and_a_changed_provider_waits_for_a_restart()
     eventually("nothing waits any more", SOON, || bench.status()["needs_restart"] == json!([]));
     scene.end(running);
 }
+
+#[test]
+fn a_secret_that_stands_for_something_else_is_replaced_before_the_old_lease_goes() {
+    let scene = Scene::new("moved");
+    let bench = &scene.bench;
+    let proxy = harness::Proxy::to(vault().address());
+    let config = |sections: &str| scene.config(sections).replace(&vault().url(), &proxy.url());
+    bench.configure(&config(ONE));
+    let mut running = bench.run_until_ready();
+    let (lease, pair) = (bench.lease("db"), bench.pair("db.env"));
+
+    let rule = proxy.withhold(&format!("/v1/{}", scene.other));
+    bench.configure(&config(&ONE.replace("WEB", "OTHER")));
+    eventually("the new one is on its way", SOON, || rule.waiting() == 1);
+    assert_eq!((bench.lease("db"), bench.pair("db.env")), (lease.clone(), pair.clone()));
+    assert_eq!(bench.login("db.env"), Ok(()));
+    rule.release();
+    eventually("the new one is in place", SOON, || bench.pair("db.env") != pair);
+    assert_eq!(bench.login("db.env"), Ok(()));
+    eventually("the old one is taken back", SOON, || !scene.database.leases().contains(&lease));
+    assert_eq!(scene.database.leases(), [bench.lease("db")]);
+    assert!(bench.lease("db").starts_with(&scene.other));
+    assert_eq!(running.exit(), None);
+    scene.end(running);
+}
