@@ -363,3 +363,16 @@ fn a_candidate_that_waits_for_the_volume_is_renewed_and_nothing_further_is_minte
     assert_eq!(action, Action::Renew);
     assert!(at >= ZERO + Duration::from_secs(36) && at <= ZERO + Duration::from_secs(42));
 }
+
+#[test]
+fn the_ceiling_on_mints_is_raised_to_twice_what_a_short_life_needs() {
+    let mut dice = Dice::seeded(3);
+    let mut ceiling = |ttl: u64| {
+        let term = Term { ttl: Duration::from_secs(ttl), renewable: false };
+        let slot = slot_of(life(None, term, ZERO, Overlap::Auto, &mut dice));
+        mints_ceiling(&slot, None, &policy(Overlap::Auto))
+    };
+    assert_eq!(ceiling(3_600), 6, "what is configured is enough");
+    // Rotated every two seconds or so, thirty times a minute.
+    assert_eq!(ceiling(4), 60);
+}

@@ -227,3 +227,22 @@ async fn a_mint_that_is_not_answered_holds_up_nothing_else_even_while_the_store_
     assert_eq!(rig.mock.mints("database/creds/web"), 1);
     drop(hold);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_is_tried_again_no_slower_than_a_fifth_of_what_is_left_of_the_session() {
+    let mut rig = Setup {
+        yaml: "{ ttl: 10m, max_ttl: 10h, session: { kind: periodic, ttl: 100s } }",
+        secrets: vec![("db", "database/creds/web"), ("api", "kv/api")],
+        policy: crate::schedule::Policy { refresh: 5 * SECOND, ..Setup::default().policy },
+        ..Setup::default()
+    }
+    .start();
+    rig.is_ready().await;
+    rig.mock.deny(Operation::Fetch, "kv/api");
+    rig.until("the denial", |rig| rig.secret("api").error.is_some()).await;
+    let asked = |rig: &super::rig::Rig| rig.mock.history().iter().filter(|r| r.paths == ["kv/api"]).count();
+    let before = asked(&rig);
+    rig.pass(100 * SECOND).await;
+    let tries = asked(&rig) - before;
+    assert!((4..=20).contains(&tries), "{tries} tries in 100 s: at most 20 s apart, and no hurry");
+}
