@@ -49,7 +49,7 @@ impl Keeper {
         session: &str,
         fetched: Fetched,
     ) {
-        let Some(held) = self.held(name, sent, session, &fetched, Overlap::Auto) else { return };
+        let Some(held) = self.held(sent, session, &fetched, Overlap::Auto) else { return };
         if held.is_revocable() {
             self.record_held(name, String::new(), &held, Role::Unwanted);
             let now = self.links.clock.now();
@@ -66,7 +66,6 @@ impl Keeper {
     /// What a fetch brought, as something that we hold.
     pub(super) fn held(
         &mut self,
-        _name: &str,
         sent: Moment,
         session: &str,
         fetched: &Fetched,
@@ -88,7 +87,7 @@ impl Keeper {
     pub(super) fn took(&mut self, name: &str, sent: Moment, session: &str, effect: Effect, fetched: Fetched) {
         let now = self.links.clock.now();
         let Some(overlap) = self.secrets.get(name).map(|kept| kept.plan.policy.overlap) else { return };
-        let held = self.held(name, sent, session, &fetched, overlap);
+        let held = self.held(sent, session, &fetched, overlap);
         let Some(kept) = self.secrets.get_mut(name) else { return };
         kept.slot.fetch_retry = Retry::default();
         kept.slot.denied_under = None;
@@ -215,8 +214,8 @@ impl Keeper {
         });
     }
 
-    /// A denial costs one new log-in: the role may have got its right meanwhile. Answers whether
-    /// one was asked for now.
+    /// A denial costs one new log-in: the role may have got its right meanwhile. One that came under
+    /// an older session than the current one has had it. Answers whether it is worth another try soon.
     pub(super) fn answer_denial(&mut self, name: &str, session: &str, error: &Error, now: Moment) -> bool {
         if error.kind != Kind::Denied {
             return false;
@@ -226,7 +225,9 @@ impl Keeper {
             return false;
         }
         kept.slot.denied_under = Some(session.to_owned());
-        self.sessions.want_login(now);
+        if self.sessions.current().is_none_or(|current| current.session.id == session) {
+            self.sessions.want_login(now);
+        }
         true
     }
 

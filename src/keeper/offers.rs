@@ -117,16 +117,17 @@ impl Keeper {
     pub(super) fn expire(&mut self, name: &str) {
         let Some(kept) = self.secrets.get_mut(name) else { return };
         kept.slot.expired = true;
-        let (action, word) = match kept.plan.on_expiry {
-            OnExpiry::Keep => (OnExpiry::Keep, "keep"),
-            OnExpiry::Delete => (OnExpiry::Delete, "delete"),
-            OnExpiry::Exit => (OnExpiry::Exit, "exit"),
-        };
+        let on_expiry = kept.plan.on_expiry;
         if kept.slot.candidate.is_none() && kept.slot.want.is_none() {
             kept.slot.want = Some(Want::Asked);
         }
-        self.links.events.emit(&Event::Expired { secret: name, provider: &self.name, action: word });
-        match action {
+        let action = match on_expiry {
+            OnExpiry::Keep => "keep",
+            OnExpiry::Delete => "delete",
+            OnExpiry::Exit => "exit",
+        };
+        self.links.events.emit(&Event::Expired { secret: name, provider: &self.name, action });
+        match on_expiry {
             OnExpiry::Keep => {}
             OnExpiry::Delete => {
                 if self.secrets.get(name).is_some_and(|kept| kept.slot.candidate.is_none()) {

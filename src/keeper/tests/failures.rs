@@ -246,3 +246,27 @@ async fn a_denial_is_tried_again_no_slower_than_a_fifth_of_what_is_left_of_the_s
     let tries = asked(&rig) - before;
     assert!((4..=20).contains(&tries), "{tries} tries in 100 s: at most 20 s apart, and no hurry");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_that_comes_late_and_under_an_older_session_costs_no_further_log_in() {
+    let mut rig = Setup {
+        yaml: "{ ttl: 10m, max_ttl: 1h }",
+        secrets: vec![("db", "database/creds/web"), ("queue", "rabbit/creds/web")],
+        ..Setup::default()
+    }
+    .start();
+    rig.is_ready().await;
+    let mut hold = rig.mock.hold_at(Operation::Fetch, "rabbit/creds/web");
+    for path in ["database/creds/web", "rabbit/creds/web"] {
+        rig.mock.deny(Operation::Fetch, path);
+    }
+    let late = async {
+        hold.reached(1).await;
+        rig.until("the new log-in", |rig| rig.mock.requests(Operation::Login) == 2).await;
+        rig.pass(SECOND).await;
+        hold.release();
+    };
+    tokio::join!(rig.refresh("queue"), rig.refresh("db"), late);
+    rig.pass(20 * SECOND).await;
+    assert_eq!(rig.mock.requests(Operation::Login), 2);
+}
