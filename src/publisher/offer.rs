@@ -1,0 +1,108 @@
+//! What keepers and the publisher say to each other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use leasehold_core::Fields;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Moment;
+use crate::config::model::Files;
+use crate::slot::Awaits;
+
+/// What the publisher is told.
+#[derive(Debug)]
+pub enum ToPublisher {
+    /// A value, or the lack of one, for the next generation.
+    Offer(Offer),
+    /// A replaced credential is revoked or has ended: its generations need not stay.
+    Release {
+        /// [`crate::slot::Held::key`].
+        key: String,
+    },
+    /// Other files, or other secrets, from now on.
+    Plan {
+        /// What is written.
+        files: Files,
+        /// The secrets that there are.
+        secrets: BTreeSet<String>,
+        /// Whether the set was rendered and written, or why not: then the old plan stays.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+/// What a keeper offers for a secret; at most one is outstanding per secret, so the channel never
+/// grows past their number.
+#[derive(Debug)]
+pub struct Offer {
+    /// The secret.
+    pub secret: String,
+    /// [`crate::slot::Held::key`]; empty where there is no value.
+    pub key: String,
+    /// The value, or why there is none.
+    pub value: Result<Value, Lack>,
+    /// When what is in place for it ends: the publisher does not dawdle past that.
+    pub urgent: Option<Moment>,
+    /// Where the answer goes.
+    pub answer: mpsc::UnboundedSender<Answer>,
+}
+
+/// Why the set is to do without a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// It is not required, and absent or unreachable: templates see it as `none`.
+    LeftOut,
+    /// It has expired, and its files go with it.
+    Expired,
+}
+
+/// A value with what the manifest says of it.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// The fields.
+    pub fields: Arc<Fields>,
+    /// The store's version.
+    pub version: Option<String>,
+    /// When it was issued.
+    pub issued: Moment,
+    /// When it ends, where that cannot move.
+    pub expires: Option<Moment>,
+}
+
+/// What became of an offer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The secret.
+    pub secret: String,
+    /// The key it was offered with.
+    pub key: String,
+    /// Published, or why not.
+    pub outcome: Result<Published, Refused>,
+}
+
+/// An offer is in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Published {
+    /// With which generation.
+    pub generation: u64,
+    /// When it was announced.
+    pub announced: Moment,
+    /// What the replaced one waits for.
+    pub awaits: Awaits,
+}
+
+/// An offer could not be published; it may be offered again.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub why: String,
+}
+
+/// Why there is no first generation.
+#[derive(Clone, Debug)]
+pub enum NoSet {
+    /// The files cannot be made of what the store gave: the configuration is wrong.
+    Render(String),
+    /// They cannot be written.
+    Volume(String),
+}
