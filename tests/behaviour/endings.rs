@@ -151,12 +151,34 @@ impl Site {
 
     /// Without what differs from run to run.
     pub(super) fn shown(&self, text: &str) -> String {
-        text.replace(&self.folder.display().to_string(), "FOLDER")
+        let text = text
+            .replace(&self.folder.display().to_string(), "FOLDER")
             .replace(&vault().address().to_string(), "VAULT")
             .replace(self.approle.path(), "APPROLE")
             .replace(self.database.path(), "DATABASE")
-            .replace(self.kv.path(), "KV")
+            .replace(self.kv.path(), "KV");
+        without_columns(&text)
     }
+}
+
+/// `leasehold.yaml:6:110` without its column, which depends on the length of what the line was filled with.
+fn without_columns(text: &str) -> String {
+    const FILE: &str = "leasehold.yaml:";
+    let mut parts = text.split(FILE);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str(FILE);
+        let line = part.find(':').filter(|at| part[..*at].bytes().all(|byte| byte.is_ascii_digit()));
+        let column = line.map(|at| (at, part[at + 1..].bytes().take_while(u8::is_ascii_digit).count()));
+        match column {
+            Some((at, digits)) if digits > 0 => {
+                shown.push_str(&part[..at]);
+                shown.push_str(&part[at + 1 + digits..]);
+            }
+            _ => shown.push_str(part),
+        }
+    }
+    shown
 }
 
 /// Every file of the set in place, read as an application reads it, and the set's number.

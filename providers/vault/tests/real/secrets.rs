@@ -125,7 +125,7 @@ async fn a_pinned_version_stays_and_a_deleted_or_destroyed_one_is_absent_and_say
     for (reference, said) in [
         (reference.clone(), "version 3 was deleted"),
         (versioned(reference.clone(), "1"), "version 1 was destroyed"),
-        (versioned(reference.clone(), "9"), "no such version"),
+        (versioned(reference.clone(), "9"), "no version 9 of it"),
         (at(&short(&kv, "other")), "403"),
     ] {
         let error = fetch(&*provider, &session, &reference).await.unwrap_err();
