@@ -55,12 +55,19 @@ impl Audit {
     /// Every answered request since `mark`, in the order of the answers.
     #[track_caller]
     pub fn since(&self, mark: Mark) -> Vec<Entry> {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let mut file = File::open(&self.file).expect("the server writes it from its start on");
-        file.seek(SeekFrom::Start(mark.0)).expect("a regular file");
-        file.read_to_string(&mut text).expect("the server writes UTF-8");
-        // The last line may be half written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        // One byte earlier: a line that was half written at the mark is of before it.
+        file.seek(SeekFrom::Start(mark.0.saturating_sub(1))).expect("a regular file");
+        file.read_to_end(&mut bytes).expect("a regular file");
+        let is_newline = |byte: &u8| *byte == b'\n';
+        let start = match mark.0 {
+            0 => 0,
+            _ => bytes.iter().position(is_newline).map_or(bytes.len(), |newline| newline + 1),
+        };
+        // The last line may be half written, too.
+        let end = bytes.iter().rposition(is_newline).map_or(start, |newline| newline.max(start));
+        let whole = std::str::from_utf8(&bytes[start..end]).expect("the server writes UTF-8");
         whole.lines().filter_map(entry).collect()
     }
 
@@ -111,5 +118,25 @@ mod tests {
         assert_eq!(read("2024-02-29T12:00:00.25Z"), Some(1_709_208_000_250));
         assert_eq!(read("2024-03-01T00:00:00.5Z"), Some(1_709_251_200_500));
         assert_eq!(read("yesterday"), None);
+    }
+
+    #[test]
+    fn a_mark_within_a_line_that_is_being_written_is_after_that_line() {
+        let line = |path: &str| {
+            format!(
+                r#"{{"type":"response","time":"2026-01-02T03:04:05Z","request":{{"operation":"read","path":"{path}"}}}}"#
+            )
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let audit = Audit::new(file.path());
+        let whole = format!("{}\n{}\n{}\n", line("one"), line("two"), line("three"));
+        let within = whole.find("two").unwrap();
+        std::fs::write(file.path(), &whole[..within]).unwrap();
+        let mark = audit.mark();
+        std::fs::write(file.path(), format!("{whole}{}", &line("four")[..9])).unwrap();
+        let paths = |mark| audit.since(mark).into_iter().map(|entry| entry.path).collect::<Vec<_>>();
+        assert_eq!(paths(mark), ["three"]);
+        assert_eq!(paths(Mark(0)), ["one", "two", "three"]);
+        assert_eq!(paths(Mark(line("one").len() as u64 + 1)), ["two", "three"], "at the very end of a line");
     }
 }
