@@ -66,6 +66,8 @@ pub struct Publisher {
     generations: BTreeMap<u64, BTreeSet<String>>,
     /// Keys that were replaced and whose lease still lives.
     living: BTreeSet<String>,
+    /// Keys that were released before they were replaced.
+    released: BTreeSet<String>,
     number: u64,
     before: Before,
     tidy_at: Option<Moment>,
@@ -118,6 +120,7 @@ impl Publisher {
             collecting: None,
             generations: BTreeMap::new(),
             living: BTreeSet::new(),
+            released: BTreeSet::new(),
             number,
             before,
             tidy_at: Some(now),
@@ -140,11 +143,7 @@ impl Publisher {
                 biased;
                 message = inbox.recv() => match message {
                     Some(ToPublisher::Offer(offer)) => self.take(offer),
-                    Some(ToPublisher::Release { key }) => {
-                        if self.living.remove(&key) {
-                            self.tidy_at = Some(clock.now());
-                        }
-                    }
+                    Some(ToPublisher::Release { key }) => self.release(key),
                     Some(ToPublisher::Plan { files, secrets, reply }) => {
                         // Whoever reloads may have gone; the plan holds all the same.
                         let _ = reply.send(self.replan(&files, secrets));
@@ -182,6 +181,24 @@ impl Publisher {
         let collecting = self.collecting.get_or_insert(Collecting { quiet_at, at_the_latest: latest });
         collecting.quiet_at = quiet_at;
         collecting.at_the_latest = collecting.at_the_latest.min(latest);
+    }
+
+    /// What holds this key is old now: its generations stay until it is released.
+    fn replaced(&mut self, key: String) {
+        if !key.is_empty() && !self.released.remove(&key) {
+            self.living.insert(key);
+        }
+    }
+
+    /// The lease behind this key is gone. What is in place or on its way may be told so early.
+    fn release(&mut self, key: String) {
+        if self.living.remove(&key) {
+            self.tidy_at = Some(self.links.clock.now());
+        } else if self.values.values().any(|placed| placed.key == key)
+            || self.pending.values().any(|offer| offer.key == key)
+        {
+            self.released.insert(key);
+        }
     }
 
     /// Whether every secret was offered, or its lack.
@@ -237,10 +254,14 @@ impl Publisher {
 
     fn placed(&mut self, next: BTreeMap<String, Placed>, place: Place, now: Moment) {
         let first = self.values.is_empty();
-        for (name, placed) in &self.values {
-            if next.get(name).is_none_or(|new| new.key != placed.key) && !placed.key.is_empty() {
-                self.living.insert(placed.key.clone());
-            }
+        let replaced: Vec<String> = self
+            .values
+            .iter()
+            .filter(|(name, placed)| next.get(*name).is_none_or(|new| new.key != placed.key))
+            .map(|(_, placed)| placed.key.clone())
+            .collect();
+        for key in replaced {
+            self.replaced(key);
         }
         let keys: BTreeSet<String> = next.values().map(|placed| placed.key.clone()).collect();
         self.values = next;
@@ -357,8 +378,8 @@ impl Publisher {
         }
         for name in gone {
             self.pending.remove(&name);
-            if let Some(placed) = before.2.get(&name).filter(|placed| !placed.key.is_empty()) {
-                self.living.insert(placed.key.clone());
+            if let Some(placed) = before.2.get(&name) {
+                self.replaced(placed.key.clone());
             }
         }
         Ok(())

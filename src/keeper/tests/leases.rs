@@ -284,3 +284,23 @@ async fn a_generation_stays_readable_until_the_leases_in_it_that_were_replaced_a
     rig.until("the old one's end", |rig| rig.mock.leases_at("database/creds/web").len() == 1).await;
     rig.until("its generation's end", |_| !old.exists()).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_later_does_not_stay_readable_in_an_old_generation() {
+    let scratch = scratch();
+    let policy = Policy { refresh: 5 * SECOND, ..Setup::default().policy };
+    let mut rig = Setup {
+        secrets: vec![("api", "kv/api"), ("db", "database/creds/web")],
+        required: false,
+        policy,
+        output: Some(scratch.path().join("live")),
+        ..Setup::default()
+    }
+    .start();
+    rig.is_ready().await;
+    rig.mock.remove("kv/api");
+    rig.until("a set without it", |rig| rig.generation() == 2).await;
+    assert!(!scratch.path().join("live/api").exists());
+    rig.pass(15 * SECOND).await;
+    assert!(!scratch.path().join("live/..generation-1").exists(), "its ten seconds are over");
+}
