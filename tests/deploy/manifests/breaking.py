@@ -63,6 +63,7 @@ simple(R, "the pod without the label", lambda p: drop(p.labels, "leasehold.dev/m
 simple(R, "a mode that there is not", lambda p: put(p.labels, "leasehold.dev/mode", "sidecar"))
 simple(R, "the workload without the label", lambda p: drop(p.workload, "metadata", "labels", "leasehold.dev/mode"))
 simple(R, "a selector that misses", lambda p: put(p.workload, "spec", "selector", "matchLabels", {"app": "x"}))
+simple(R, "no selector", lambda p: put(p.workload, "spec", "selector", {}))
 simple(R, "two workloads", lambda p: p.documents.append(dict(p.workload)))
 simple(R, "another default container", lambda p: drop(p.annotations, "kubectl.kubernetes.io/default-container"))
 R = "the_parts_of_the_mode"
@@ -98,7 +99,6 @@ R = "no_part_of_a_volume"
 simple(R, "a subPath of the output", lambda p: put(mounted(p.application(), OUTPUT), "subPath", "live"))
 simple(R, "a subPathExpr in ours", lambda p: put(mounted(ours(p), HANDOVER), "subPathExpr", "$(POD)"))
 R = "a_token_for_vault_alone"
-SOURCES = ("projected", "sources")
 simple(R, "the API server's audience", lambda p: drop(p.volumes[TOKEN]["projected"]["sources"][0], "serviceAccountToken", "audience"))
 simple(R, "for an hour", lambda p: put(p.volumes[TOKEN]["projected"]["sources"][0]["serviceAccountToken"], "expirationSeconds", 3600))
 simple(R, "for as long as is usual", lambda p: drop(p.volumes[TOKEN]["projected"]["sources"][0], "serviceAccountToken", "expirationSeconds"))
@@ -121,12 +121,14 @@ for index, who in enumerate(("ours", "the application")):
     simple(R, f"{who} has a writable root", lambda p, i=index: put(p.containers[i], SEC, "readOnlyRootFilesystem", False))
     simple(R, f"{who} keeps capabilities", lambda p, i=index: drop(p.containers[i], SEC, "capabilities"))
     simple(R, f"{who} adds a capability", lambda p, i=index: put(p.containers[i], SEC, "capabilities", "add", ["NET_BIND_SERVICE"]))
+    simple(R, f"{who} is privileged", lambda p, i=index: put(p.containers[i], SEC, "privileged", True))
     simple(R, f"{who} may be root", lambda p, i=index: put(p.containers[i], SEC, "runAsNonRoot", False))
     simple(R, f"{who} unconfined", lambda p, i=index: put(p.containers[i], SEC, "seccompProfile", {"type": "Unconfined"}))
 R = "a_pod_that_may_do_little"
 simple(R, "may be root", lambda p: drop(p.spec, SEC, "runAsNonRoot"))
 simple(R, "no seccomp profile", lambda p: drop(p.spec, SEC, "seccompProfile"))
-simple(R, "the host's processes", lambda p: put(p.spec, "hostPID", True))
+for key in ("hostNetwork", "hostPID", "hostIPC"):
+    simple(R, key, lambda p, k=key: put(p.spec, k, True))
 simple(R, "a directory of the host", lambda p: p.spec["volumes"].append({"name": "x", "hostPath": {"path": "/"}}))
 simple(R, "a port of the host", lambda p: put(ours(p)["ports"][0], "hostPort", 9441))
 R = "one_uid_for_ours_and_another_for_the_application"
@@ -198,6 +200,7 @@ simple(R, "evicted at will", lambda p: put(p.annotations, "cluster-autoscaler.ku
 simple(R, "never disrupted", lambda p: put(p.annotations, "karpenter.sh/do-not-disrupt", "true"))
 simple(R, "a priority", lambda p: put(p.spec, "priorityClassName", "system-node-critical"))
 R = "a_job_that_ends"
+simple(R, "a native one that is always restarted, and its pod too", lambda p: put(p.spec, "restartPolicy", "Always"), mode="job")
 simple(R, "an application that nobody watches", lambda p: edit(p, "application:\n    process: ${APPLICATION_PROCESS:-web}", "revoke_delay: 20s"), mode="job-classic")
 simple(R, "restarted", lambda p: put(p.spec, "restartPolicy", "OnFailure"), mode="job-classic")
 simple(R, "always restarted", lambda p: drop(p.spec, "restartPolicy"), mode="cronjob")

@@ -57,7 +57,12 @@ def render(mode, components=()):
         }
         with open(os.path.join(overlay, "kustomization.yaml"), "w") as file:
             yaml.safe_dump(kustomization, file)
-        done = subprocess.run([os.environ["KUBECTL"], "kustomize", overlay], capture_output=True, text=True)
+        return built(overlay, mode, components)
+
+
+def built(folder, mode, components):
+    """What the kustomization in a folder comes to."""
+    done = subprocess.run([os.environ["KUBECTL"], "kustomize", folder], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{mode} with {components or 'no component'} cannot be rendered: {done.stderr.strip()}")
     return Rendering(mode, tuple(components), list(yaml.safe_load_all(done.stdout)), done.stdout)

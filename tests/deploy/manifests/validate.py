@@ -10,7 +10,7 @@ import rules_life  # noqa: F401  (fills RULES)
 import rules_place  # noqa: F401
 import yaml
 from pod import OURS, Pod, environment
-from render import FITS, MODES, ROOT, combinations, render
+from render import FITS, MODES, ROOT, built, combinations, render
 from rules import RULES, broken
 from schemas import asked, schema_problems, versions
 
@@ -32,7 +32,7 @@ def main():
         of = versions(mode)
         print(f"{rendering.name:<72} {len(rendering.documents):>9}  {of[0]} to {of[-1]}{'  BROKEN' if found else ''}")
         problems += [f"{rendering.name}: {problem}" for problem in found]
-    problems += alike(plain) + headers() + read_me()
+    problems += alike(plain) + headers() + read_me() + overlay_of_read_me()
     print(f"{len(RULES)} rules, {asked()} questions to schemas, {len(checked)} configurations checked, {len(problems)} problems")
     for problem in problems:
         print(f"  {problem}")
@@ -72,15 +72,15 @@ def alike(plain):
             del config[key]
         return config, pod.all("ServiceAccount"), pod.spec["volumes"][1:], pod.spec["securityContext"]
 
+    found = []
     first = common(plain[MODES[0]])
     for mode in MODES:
         for what, mine, other in zip(("configuration", "account", "volumes", "pod"), common(plain[mode]), first):
             if isinstance(mine, dict):
                 other = {key: other[key] for key in mine if key in other}
             if mine != other:
-                yield_to = f"{mode}: its {what} is not that of {MODES[0]}"
-                return [yield_to]
-    return []
+                found.append(f"{mode}: its {what} is not that of {MODES[0]}")
+    return found
 
 
 def headers():
@@ -112,6 +112,27 @@ def read_me():
         said = () if not row else MODES if row[1].strip() == "all" else tuple(re.findall(r"`([^`]+)`", row[1]))
         if sorted(said) != sorted(modes):
             found.append(f"README.md: {component} is for {sorted(modes)}, it says {sorted(said)}")
+    return found
+
+
+def overlay_of_read_me():
+    """The overlay that README.md shows renders, keeps the rules, and says what it says."""
+    with open(os.path.join(ROOT, "README.md")) as file:
+        block = re.search(r"```yaml\n(.*?)```", file.read(), re.S)[1]
+    with open(os.path.join(ROOT, "native/leasehold.yaml")) as file:
+        configuration = file.read().replace("role: web", "role: shop")
+    with tempfile.TemporaryDirectory() as overlay:
+        root = os.path.relpath(ROOT, os.path.realpath(overlay))
+        kustomization = block.replace("../leasehold/deploy/kustomize", root).replace("sha256:…", f"sha256:{'0' * 64}")
+        for name, text in (("kustomization.yaml", kustomization), ("leasehold.yaml", configuration)):
+            with open(os.path.join(overlay, name), "w") as file:
+                file.write(text)
+        rendering = built(overlay, "native", ("fast-start",))
+    pod = Pod(rendering)
+    found = [f"README.md's overlay: {name}: {problem}" for name, problem in broken(pod)]
+    said = pod.config(pod.ours[0])["providers"]["vault"]["auth"]["role"], pod.ours[0]["image"], pod.application()["image"]
+    if said != ("shop", f"registry.example/leasehold@sha256:{'0' * 64}", "registry.example/shop:2.4.1"):
+        found.append(f"README.md's overlay comes to {said}")
     return found
 
 
