@@ -14,6 +14,10 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod classic;
+mod components;
+mod jobs;
+mod memory;
 mod native;
 mod node;
 mod stage;
