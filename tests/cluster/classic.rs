@@ -52,9 +52,9 @@ fn an_init_container_alone_leaves_files_says_when_they_end_and_what_it_took_ends
     let kv = vault().kv_mount("init", 2);
     kv.put("web", json!({ "token": "of-the-store" }));
     let policy = vault().policy("init").read(&stage.creds).read(&kv.data("web")).create();
-    stage.allow(&policy, "1m");
+    stage.allow(&policy, "20s");
     // The manifest's own secret is static; a leased one beside it shows what the manifest warns of.
-    let leased = format!("path: {}/web\n  db:\n    provider: vault\n    path: {}", kv.path(), stage.creds);
+    let leased = format!("path: {}/web\n  db:\n    provider: vault\n    path: database/creds/web", kv.path());
     let template =
         "DATABASE_URL=postgres://{{ db.username }}:{{ db.password | urlencode }}@postgres:5432/web";
     let file = format!("files:\n  db.env:\n    template: |\n      {template}\n");

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use harness::eventually;
 use harness::process::Group;
+use harness::{eventually, tmpfs};
 use leasehold_harness as harness;
 
 use crate::SOON;
@@ -19,15 +19,20 @@ fn killed_for_memory_it_comes_back_with_the_same_lease_and_the_application_does_
     eventually("it logs in", SOON, || pod.log("application").contains("credential 1 "));
     let lease = pod.status()["secrets"]["db"]["lease"].clone();
 
-    // Something else in its container fills the memory, and of the two the kernel is told to take ours.
+    // Its container's memory is filled by files on a tmpfs, which count against whoever writes them; so of the two
+    // processes in it ours is the larger, the more since the kernel is told to think so.
     let pid = pod.process("leasehold");
     std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000").unwrap();
-    let enter = format!("echo $$ >{} && exec tail -c 64M /dev/zero", memory_group(pid).display());
-    let mut hog = Command::new("sh");
-    hog.args(["-c", &enter]).stdin(Stdio::null()).stdout(Stdio::null());
-    let mut hog = Group::spawn(&mut hog);
+    let (group, folder) = (memory_group(pid), tmpfs());
+    let file = folder.join("fill");
+    let fill =
+        format!("echo $$ >{} && exec dd if=/dev/zero of={} bs=64k count=1k", group.display(), file.display());
+    let mut writer = Command::new("sh");
+    writer.args(["-c", &fill]).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut writer = Group::spawn(&mut writer);
     eventually("it is killed", SOON, || !std::fs::exists(format!("/proc/{pid}")).unwrap());
-    hog.kill();
+    writer.kill();
+    drop(folder);
 
     eventually("the kubelet starts it again", SOON, || pod.restarts("leasehold") == 1);
     let ended = pod.ended("leasehold").unwrap();

@@ -141,7 +141,7 @@ fn answers_kubectl_exec(pod: &Pod<'_>) {
     let status = pod.status();
     assert_eq!(status["ready"], true, "{status}");
     assert_eq!(status["secrets"]["db"]["state"], "held", "{status}");
-    let table = pod.exec("leasehold", &["/leasehold", "status"]).done();
+    let table = pod.exec("leasehold", &["leasehold", "status"]).done();
     for what in ["generation 1, 1 file", "SECRET", "db", status["secrets"]["db"]["lease"].as_str().unwrap()] {
         assert!(table.contains(what), "{what}: {table}");
     }
@@ -152,9 +152,9 @@ fn answers_kubectl_exec(pod: &Pod<'_>) {
         assert!(!table.contains(value) && !status.to_string().contains(value), "{table}{status}");
     }
     for probe in [&["live"][..], &["ready"], &["ready", "--wait", "10s"]] {
-        pod.exec("leasehold", &[&["/leasehold", "probe"], probe].concat()).done();
+        pod.exec("leasehold", &[&["leasehold", "probe"], probe].concat()).done();
     }
-    let unknown = pod.exec("leasehold", &["/leasehold", "refresh", "nothing-of-that-name"]);
+    let unknown = pod.exec("leasehold", &["leasehold", "refresh", "nothing-of-that-name"]);
     assert!(!unknown.success, "{unknown:?}");
     assert_eq!(status["needs_restart"], json!([]));
 }

@@ -134,7 +134,7 @@ impl Stage {
             ("role: web".to_owned(), format!("role: {}", self.role)),
             ("path: database/creds/web".to_owned(), format!("path: {}", self.creds)),
         ];
-        for (from, to) in ours.iter().chain(&changes.configuration) {
+        for (from, to) in changes.configuration.iter().chain(&ours) {
             assert!(configuration.contains(from.as_str()), "{mode}/leasehold.yaml has no {from:?}");
             configuration = configuration.replace(from, to);
         }
