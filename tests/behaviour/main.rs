@@ -22,6 +22,7 @@ mod outage;
 mod rotation;
 mod sessions;
 mod stage;
+mod systemd;
 mod volume;
 
 use std::time::Duration;
