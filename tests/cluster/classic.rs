@@ -7,7 +7,7 @@ use leasehold_harness as harness;
 use serde_json::json;
 
 use crate::SOON;
-use crate::node::kill;
+use crate::machine::kill;
 use crate::stage::{Changes, Stage};
 
 #[test]

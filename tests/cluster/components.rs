@@ -4,7 +4,7 @@ use harness::eventually;
 use leasehold_harness as harness;
 
 use crate::SOON;
-use crate::node::process_status;
+use crate::machine::process_status;
 use crate::stage::{Changes, Stage};
 
 #[test]

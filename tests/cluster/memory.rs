@@ -1,6 +1,5 @@
 //! The kernel takes the sidecar's process when its container is out of memory.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use harness::process::Group;
@@ -8,6 +7,7 @@ use harness::{eventually, tmpfs};
 use leasehold_harness as harness;
 
 use crate::SOON;
+use crate::machine::memory_group;
 use crate::stage::{Changes, Stage};
 
 #[test]
@@ -23,7 +23,7 @@ fn killed_for_memory_it_comes_back_with_the_same_lease_and_the_application_does_
     // processes in it ours is the larger, the more since the kernel is told to think so.
     let pid = pod.process("leasehold");
     std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000").unwrap();
-    let (group, folder) = (memory_group(pid), tmpfs());
+    let (group, folder) = (memory_group(pid).join("cgroup.procs"), tmpfs());
     let file = folder.join("fill");
     let fill =
         format!("echo $$ >{} && exec dd if=/dev/zero of={} bs=64k count=1k", group.display(), file.display());
@@ -48,20 +48,4 @@ fn killed_for_memory_it_comes_back_with_the_same_lease_and_the_application_does_
     let its = its.end();
     assert_eq!((its.with("credential ").len(), its.with("failed log-in").len()), (1, 0), "{its:#?}");
     stage.wait_until_nothing_is_left();
-}
-
-/// The list of processes of the memory group that a process is in, under version 1 or 2.
-#[track_caller]
-fn memory_group(pid: u32) -> PathBuf {
-    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let of = |controller: &str| {
-        let mut lines = groups.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
-        lines.find(|line| line[1].split(',').any(|it| it == controller)).map(|line| line[2].to_owned())
-    };
-    let (root, path) = match (of("memory"), of("")) {
-        (Some(path), _) => ("/sys/fs/cgroup/memory", path),
-        (None, Some(path)) => ("/sys/fs/cgroup", path),
-        (None, None) => panic!("no memory group: {groups}"),
-    };
-    PathBuf::from(format!("{root}{path}")).join("cgroup.procs")
 }

@@ -8,7 +8,8 @@ use leasehold_harness as harness;
 use serde_json::json;
 
 use crate::SOON;
-use crate::node::{Pod, kill, process_status};
+use crate::machine::{kill, process_status};
+use crate::node::Pod;
 use crate::stage::{Changes, Stage};
 
 #[test]

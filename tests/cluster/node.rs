@@ -14,6 +14,7 @@ use leasehold_harness as harness;
 use serde_json::Value;
 
 use crate::SOON;
+use crate::log::{Followed, Lines};
 
 /// Everything of the node, as `tests/cluster/env` says.
 pub(crate) const PLACE: &str = "/var/lib/leasehold-cluster";
@@ -126,6 +127,11 @@ impl Space {
         printed.lines().map(|line| line.trim_start_matches("pod/").to_owned()).collect()
     }
 
+    /// The pod of that name.
+    pub(crate) fn named(&self, name: &str) -> Pod<'_> {
+        Pod { space: self, name: name.to_owned() }
+    }
+
     /// The one pod with that label, once there is one.
     #[track_caller]
     pub(crate) fn pod(&self, label: &str) -> Pod<'_> {
@@ -133,7 +139,7 @@ impl Space {
             [only] => Ok(only.clone()),
             others => Err(format!("{others:?}")),
         });
-        Pod { space: self, name }
+        self.named(&name)
     }
 }
 
@@ -341,63 +347,6 @@ impl Pod<'_> {
     pub(crate) fn wait_until_gone(&self) {
         eventually("the pod is gone", SOON, || self.get().is_none());
     }
-}
-
-/// Printed lines, each with the time since 1970 at which it was.
-#[derive(Debug)]
-pub(crate) struct Lines(Vec<(Duration, String)>);
-
-impl Lines {
-    fn read(text: &str) -> Self {
-        let line = |line: &str| {
-            let (time, line) = line.split_once(' ').unwrap_or((line, ""));
-            Some((since_1970(time)?, line.to_owned()))
-        };
-        Self(text.lines().filter_map(line).collect())
-    }
-
-    /// The lines that contain a text.
-    pub(crate) fn with(&self, what: &str) -> Vec<&str> {
-        self.0.iter().map(|(_, line)| &**line).filter(|line| line.contains(what)).collect()
-    }
-
-    /// When the first line that contains a text was printed.
-    #[track_caller]
-    pub(crate) fn at(&self, what: &str) -> Duration {
-        let found = self.0.iter().find(|(_, line)| line.contains(what));
-        found.unwrap_or_else(|| panic!("no {what:?} in {self:#?}")).0
-    }
-}
-
-/// A container's log that is being read.
-#[derive(Debug)]
-pub(crate) struct Followed {
-    process: Group,
-    file: PathBuf,
-}
-
-impl Followed {
-    /// All of it, once the container has ended.
-    #[track_caller]
-    pub(crate) fn end(mut self) -> Lines {
-        self.process.wait(SOON);
-        Lines::read(&std::fs::read_to_string(&self.file).expect("it was made"))
-    }
-}
-
-/// One line of `/proc/PID/status`.
-#[track_caller]
-pub(crate) fn process_status(pid: u32, key: &str) -> String {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
-    line.unwrap_or_else(|| panic!("no {key} in {status}")).to_owned()
-}
-
-/// Ends a process of the machine without a word.
-#[track_caller]
-pub(crate) fn kill(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-    rustix::process::kill_process(pid, harness::Signal::KILL).expect("the process lives");
 }
 
 /// Where a test writes what it needs on the machine.

@@ -1,0 +1,52 @@
+//! What containers print, and when.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use harness::process::Group;
+use harness::vault::since_1970;
+use leasehold_harness as harness;
+
+use crate::SOON;
+
+/// Printed lines, each with the time since 1970 at which it was.
+#[derive(Debug)]
+pub(crate) struct Lines(Vec<(Duration, String)>);
+
+impl Lines {
+    pub(crate) fn read(text: &str) -> Self {
+        let line = |line: &str| {
+            let (time, line) = line.split_once(' ').unwrap_or((line, ""));
+            Some((since_1970(time)?, line.to_owned()))
+        };
+        Self(text.lines().filter_map(line).collect())
+    }
+
+    /// The lines that contain a text.
+    pub(crate) fn with(&self, what: &str) -> Vec<&str> {
+        self.0.iter().map(|(_, line)| &**line).filter(|line| line.contains(what)).collect()
+    }
+
+    /// When the first line that contains a text was printed.
+    #[track_caller]
+    pub(crate) fn at(&self, what: &str) -> Duration {
+        let found = self.0.iter().find(|(_, line)| line.contains(what));
+        found.unwrap_or_else(|| panic!("no {what:?} in {self:#?}")).0
+    }
+}
+
+/// A container's log that is being read.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) process: Group,
+    pub(crate) file: PathBuf,
+}
+
+impl Followed {
+    /// All of it, once the container has ended.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Lines {
+        self.process.wait(SOON);
+        Lines::read(&std::fs::read_to_string(&self.file).expect("it was made"))
+    }
+}
