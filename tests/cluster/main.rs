@@ -16,6 +16,7 @@
 
 mod native;
 mod node;
+mod policy;
 mod stage;
 
 use std::time::Duration;

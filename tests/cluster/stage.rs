@@ -206,7 +206,7 @@ fn deploy() -> PathBuf {
 }
 
 /// kustomize takes no absolute paths.
-fn relative(from: &Path, to: &Path) -> String {
+pub(crate) fn relative(from: &Path, to: &Path) -> String {
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(common).map(|_| "..".to_owned());
     let down = to.components().skip(common).map(|part| part.as_os_str().to_str().unwrap().to_owned());
