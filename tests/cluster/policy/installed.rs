@@ -94,18 +94,32 @@ impl Installed {
             }
             kubectl_with(&["create", "-f", "-"], &object.to_string()).done();
         }
-        installed.wait_until_in_force();
+        installed.wait_until_in_force("");
         installed
+    }
+
+    /// Lets them warn too, by a second binding each: of several faults a refusal names but one, and not always
+    /// the same.
+    #[track_caller]
+    pub(super) fn also_warn(&mut self) {
+        for mut binding in self.bindings.clone() {
+            let name = binding["metadata"]["name"].as_str().expect("a name");
+            binding["metadata"]["name"] = json!(format!("{name}-warn"));
+            binding["spec"]["validationActions"] = json!(["Warn"]);
+            kubectl_with(&["create", "-f", "-"], &binding.to_string()).done();
+            self.bindings.push(binding);
+        }
+        self.wait_until_in_force("-warn");
     }
 
     fn name(&self, name: &Value) -> Value {
         json!(format!("{}-{}", name.as_str().expect("a name"), self.space.name))
     }
 
-    fn wait_until_in_force(&self) {
+    fn wait_until_in_force(&self, binding: &str) {
         for (policy, case) in REFUSED {
             let case = cases(case).remove(0).remove(0).body;
-            let spoke = format!("ValidatingAdmissionPolicy '{policy}-{}'", self.space.name);
+            let spoke = format!("with binding '{policy}-{}{binding}'", self.space.name);
             let ask = ["-n", &self.space.name, "create", "--dry-run=server", "-f", "-"];
             eventually(&format!("{policy} is in force"), SOON, || {
                 let said = kubectl_with(&ask, &case);
