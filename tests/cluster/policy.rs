@@ -21,6 +21,9 @@ use crate::stage::relative;
 /// Of no image that there is.
 const DIGEST: &str = "sha256:00000000000000000000000000000000000000000000000000000000000000aa";
 
+/// What most tests of how policies are bound need of them.
+const LITERALS: &[&str] = &["leasehold-no-literal-secrets"];
+
 /// A pod that no scheduler takes, with one variable.
 fn pod(name: &str, variable: &str) -> String {
     json!({
@@ -41,7 +44,7 @@ fn pod(name: &str, variable: &str) -> String {
 
 #[test]
 fn every_way_around_is_refused_and_what_is_right_is_admitted() {
-    let mut installed = Installed::new("overlays/deny", "policy-deny");
+    let mut installed = Installed::new("overlays/deny", &[], "policy-deny");
     installed.also_warn();
     let folders = ["digest", "handover", "kinds", "literal", "node", "output"];
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
@@ -113,7 +116,7 @@ fn messages(policy: &Value) -> Vec<String> {
 
 #[test]
 fn as_shipped_they_warn_and_admit() {
-    let installed = Installed::new("base", "policy-warn");
+    let installed = Installed::new("base", LITERALS, "policy-warn");
     for binding in &installed.bindings {
         assert_eq!(binding["spec"]["validationActions"], json!(["Warn", "Audit"]));
     }
@@ -179,10 +182,10 @@ fn what_several_policies_say_they_say_word_for_word() {
 
 #[test]
 fn the_api_server_finds_no_fault_with_their_types() {
-    let installed = Installed::new("base", "policy-types");
+    let installed = Installed::new("base", &[], "policy-types");
     for policy in &installed.policies {
         let name = policy["metadata"]["name"].as_str().expect("a name");
-        let checked = eventually("the types are checked", SOON, || {
+        let checked = eventually("the types are checked", 3 * SOON, || {
             let policy = installed.space.get("validatingadmissionpolicy", name)?;
             policy["status"]["typeChecking"].as_object().cloned()
         });
@@ -193,7 +196,7 @@ fn the_api_server_finds_no_fault_with_their_types() {
 #[test]
 fn without_its_parameters_one_that_denies_refuses_all_and_one_that_warns_nothing() {
     let refused = |said: Said| if said.success { Err(said.stderr) } else { Ok(said.stderr) };
-    let denying = Installed::new("overlays/deny", "policy-absent");
+    let denying = Installed::new("overlays/deny", LITERALS, "policy-absent");
     denying.space.kubectl(&["delete", "policyparameters", &denying.parameters]).done();
     let why = eventually("the parameters are missed", SOON, || {
         refused(denying.space.kubectl(&["run", "plain", "--image=application", "--dry-run=server"]))
@@ -201,7 +204,7 @@ fn without_its_parameters_one_that_denies_refuses_all_and_one_that_warns_nothing
     assert!(why.contains("no params found"), "{why}");
     assert!(refused(denying.space.create(&pod("plain", "KEYCLOAK_URL"))).is_ok());
 
-    let warning = Installed::new("base", "policy-absent-warn");
+    let warning = Installed::new("base", LITERALS, "policy-absent-warn");
     warning.space.kubectl(&["delete", "policyparameters", &warning.parameters]).done();
     eventually("the parameters are missed", SOON, || {
         let said = warning.space.kubectl(&[
@@ -217,7 +220,11 @@ fn without_its_parameters_one_that_denies_refuses_all_and_one_that_warns_nothing
 
 #[test]
 fn a_parameter_allows_forbids_and_narrows() {
-    let installed = Installed::new("overlays/deny", "policy-parameters");
+    let installed = Installed::new(
+        "overlays/deny",
+        &["leasehold-no-literal-secrets", "leasehold-handover"],
+        "policy-parameters",
+    );
     let space = &installed.space;
     let set = |key: &str, value: &str| {
         let patch = json!({ "spec": { key: [value] } }).to_string();
@@ -259,7 +266,7 @@ fn what_was_there_before_can_be_changed_elsewhere_and_not_made_anew() {
     space.create(&deployment).done();
     let name = yaml(&deployment)["metadata"]["name"].as_str().expect("a name").to_owned();
 
-    let installed = Installed::over(space, "overlays/deny");
+    let installed = Installed::over(space, "overlays/deny", LITERALS);
     let space = &installed.space;
     space.kubectl(&["label", "pod", "literal", "team=web"]).done();
     space.kubectl(&["scale", "deployment", &name, "--replicas=1"]).done();
@@ -277,7 +284,7 @@ fn what_was_there_before_can_be_changed_elsewhere_and_not_made_anew() {
 
 #[test]
 fn more_text_than_can_be_judged_is_refused_and_a_long_script_is_not() {
-    let installed = Installed::new("overlays/deny", "policy-long");
+    let installed = Installed::new("overlays/deny", LITERALS, "policy-long");
     let create = |name: &str, script: &str| {
         let mut pod: Value = serde_json::from_str(&pod(name, "KEYCLOAK_URL")).expect("JSON");
         pod["spec"]["containers"][0]["args"] = json!(["-c", script]);
@@ -295,7 +302,7 @@ fn more_text_than_can_be_judged_is_refused_and_a_long_script_is_not() {
 #[test]
 fn every_mode_and_component_of_kustomize_is_admitted() {
     // The workloads are created, but make no pods: what runs is the other scenarios'.
-    let installed = Installed::new("overlays/deny", "policy-kustomize");
+    let installed = Installed::new("overlays/deny", &[], "policy-kustomize");
     let restricted = "pod-security.kubernetes.io/enforce=restricted";
     kubectl(&["label", "--overwrite", "namespace", &installed.space.name, restricted]).done();
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kustomize");
