@@ -29,6 +29,7 @@ use crate::keeper::{EndMode, Fatal, Order, Refreshed};
 use crate::notify_app::Announcements;
 use crate::publisher::{NoSet, ToPublisher};
 use crate::status::Board;
+use crate::systemd::ServiceManager;
 
 /// How the process works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +114,24 @@ impl App {
     pub async fn run(self) -> Result<(), Failure> {
         let signals =
             Signals::new().map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
-        let mode = self.mode;
-        let mut house = match build::house(self, signals).await {
+        let manager = match self.mode {
+            Mode::Run => ServiceManager::of(&self.environment, self.clock.clone()),
+            // Its exit says it all.
+            Mode::Init => ServiceManager::none(),
+        };
+        let outcome = self.live(signals, &manager).await;
+        if let Err(failure) = &outcome {
+            manager.failed(&failure.to_string()).await;
+        }
+        outcome
+    }
+
+    async fn live(self, signals: Signals, manager: &ServiceManager) -> Result<(), Failure> {
+        let (mode, lifecycle) = (self.mode, &self.config.lifecycle);
+        let patience = lifecycle.startup_deadline;
+        let status = format!("waiting for the first set of secrets, for at most {}", length(patience));
+        manager.starting(&status, patience + end::bound(lifecycle)).await;
+        let mut house = match build::house(self, signals, manager.clone()).await {
             // Told to end while it waited for another process's end: nothing was begun.
             Err(Failure::Interrupted) if mode == Mode::Run => return Ok(()),
             house => house?,
@@ -196,6 +213,7 @@ struct House {
     /// The configuration's files changed.
     config_files: mpsc::UnboundedReceiver<()>,
     signals: Signals,
+    manager: ServiceManager,
     started: Moment,
     /// Keepers; they end when told.
     keeping: JoinSet<()>,
@@ -236,6 +254,9 @@ impl House {
             if is_ready && self.mode == Mode::Init {
                 return Outcome::Done;
             }
+            if is_ready {
+                self.manager.ready(|| self.standing()).await;
+            }
             tokio::select! {
                 biased;
                 told = self.signals.next() => match told {
@@ -263,6 +284,15 @@ impl House {
                 }
                 () = clock.sleep_until(deadline), if !is_ready => return Outcome::Failed(self.too_late()),
             }
+        }
+    }
+
+    /// How things stand, once the first set is in place. Nothing that another rotation changes.
+    fn standing(&self) -> String {
+        let waiting = self.board.snapshot().needs_restart;
+        match waiting.is_empty() {
+            true => "the set is in place; `leasehold status` says what is held and until when".to_owned(),
+            false => format!("the set is in place; what waits for a restart: {}", waiting.join(", ")),
         }
     }
 

@@ -104,6 +104,13 @@ impl Clock {
         }
     }
 
+    /// The reading of `CLOCK_MONOTONIC`, in which a service manager counts. Nothing is decided by it.
+    #[allow(clippy::disallowed_methods, reason = "this is the reader of clocks")]
+    pub fn monotonic(&self) -> Duration {
+        let now = rustix::time::clock_gettime(ClockId::Monotonic);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    }
+
     /// The wall clock's reading for a moment near now. For people and Prometheus; nothing is
     /// decided by it.
     #[allow(clippy::disallowed_methods, reason = "this is the reader of clocks")]

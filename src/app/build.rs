@@ -21,6 +21,7 @@ use crate::publisher::{self, Before, Publisher};
 use crate::render::Renderer;
 use crate::schedule::{Dice, Policy};
 use crate::status::Board;
+use crate::systemd::ServiceManager;
 use crate::volume::{self, Volume};
 use crate::{admin, telemetry, watch as files};
 
@@ -28,7 +29,7 @@ use crate::{admin, telemetry, watch as files};
 const LOCK_RETRY: Duration = Duration::from_millis(200);
 
 /// Everything built and started.
-pub(super) async fn house(app: App, mut signals: Signals) -> Result<House, Failure> {
+pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManager) -> Result<House, Failure> {
     let App { config, environment, clock, mode } = app;
     let started = clock.now();
     let deadline = started + config.lifecycle.startup_deadline;
@@ -156,6 +157,7 @@ pub(super) async fn house(app: App, mut signals: Signals) -> Result<House, Failu
         provider_files,
         config_files,
         signals,
+        manager,
         started,
         keeping,
         serving,

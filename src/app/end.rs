@@ -8,12 +8,21 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{Ending, Failure, HandedOver, House, Mode, Outcome};
+use crate::config::model::Lifecycle;
 use crate::events::Event;
 use crate::keeper::{EndMode, Order};
 use crate::process;
 
 /// How long what is neither keeper nor store may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What a keeper gets beyond `revoke_timeout`, by which it bounds itself.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The longest that the end can take, once the wait is over.
+pub(super) fn bound(lifecycle: &Lifecycle) -> Duration {
+    lifecycle.revoke_timeout + GRACE + LAST_WORDS
+}
 
 impl House {
     /// Ends everything, in the order that keeps the application served for longest.
@@ -31,6 +40,11 @@ impl House {
         if mode == EndMode::Leave && self.mode == Mode::Init {
             self.say_when_it_ends();
         }
+        let status = match mode {
+            EndMode::Leave => "ending; what is held is left to the next process",
+            EndMode::Revoke | EndMode::Unpublished => "ending; taking back what is held",
+        };
+        self.manager.ending(status, Some(bound(&self.config.lifecycle))).await;
         self.end_keepers(mode, &mut signals).await;
         self.cancel.cancel();
         // The publisher ends when nobody can offer any more; the others were told.
@@ -68,6 +82,8 @@ impl House {
             (None, delay) => format!("{} (lifecycle.revoke_delay)", super::length(delay.unwrap_or_default())),
         };
         self.events.emit(&Event::Ending { waiting_for: &waiting_for });
+        let status = format!("told to end; waiting for {waiting_for}");
+        self.manager.ending(&status, delay.map(|delay| delay + bound(lifecycle))).await;
         self.board.write(|board| board.ending = true);
         for keeper in self.keepers.values() {
             // A keeper that is gone has nothing to wait for.
@@ -112,7 +128,7 @@ impl House {
             }
         };
         // The keepers bound themselves; this is for one that does not.
-        let bound = self.clock.within(timeout + Duration::from_secs(5), all);
+        let bound = self.clock.within(timeout + GRACE, all);
         tokio::pin!(bound);
         loop {
             tokio::select! {

@@ -34,29 +34,41 @@ pub(super) fn watched(config: &Config) -> Vec<PathBuf> {
 
 impl House {
     pub(super) async fn reload(&mut self, cause: Cause) {
-        match (self.config.lifecycle.reload, cause) {
-            (Reload::Auto, _) | (Reload::Signal, Cause::Signal) => {}
-            (Reload::Signal, Cause::File) | (Reload::Off, _) => return,
-        }
-        let new = match Config::load(&self.config.sources, &self.environment) {
-            Ok(new) => new,
-            Err(report) => return self.refuse(&report.first_line()),
+        let wanted = match (self.config.lifecycle.reload, cause) {
+            (Reload::Auto, _) | (Reload::Signal, Cause::Signal) => true,
+            (Reload::Signal, Cause::File) => return,
+            (Reload::Off, Cause::File) => return,
+            // A service manager that sent it waits for an answer.
+            (Reload::Off, Cause::Signal) => false,
         };
+        self.manager.reloading().await;
+        let mut status = self.standing();
+        if wanted {
+            match self.read_again().await {
+                Ok(()) => status = self.standing(),
+                Err(why) => {
+                    self.events.emit(&Event::ReloadRefused { why: &why });
+                    status = format!("the set is in place; the changed configuration was refused: {why}");
+                }
+            }
+        }
+        self.manager.reloaded(&status).await;
+    }
+
+    async fn read_again(&mut self) -> Result<(), String> {
+        let new =
+            Config::load(&self.config.sources, &self.environment).map_err(|report| report.first_line())?;
         let diff = config::reload_diff(&self.config, &new);
         let waiting = self.board.snapshot().needs_restart;
         if diff.changes.is_empty() && diff.needs_restart == waiting {
-            return;
+            return Ok(());
         }
-        let next = match config::reloaded(&self.config, &new) {
-            Ok(next) => next,
-            Err(why) => return self.refuse(&why.join("; ")),
-        };
-        if let Err(why) = self.take_over(&next).await {
-            return self.refuse(&why);
-        }
+        let next = config::reloaded(&self.config, &new).map_err(|why| why.join("; "))?;
+        self.take_over(&next).await?;
         self.config = next;
         self.board.write(|board| board.needs_restart = diff.needs_restart.clone());
         self.events.emit(&Event::Reloaded { changes: &diff.changes, needs_restart: &diff.needs_restart });
+        Ok(())
     }
 
     /// Gives the new plan to the tasks. The publisher goes first: it alone can refuse it.
@@ -76,9 +88,5 @@ impl House {
         self.announcements.set_acknowledge(next.lifecycle.acknowledge);
         crate::logging::apply(next.log);
         Ok(())
-    }
-
-    fn refuse(&self, why: &str) {
-        self.events.emit(&Event::ReloadRefused { why });
     }
 }

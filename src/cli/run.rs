@@ -11,7 +11,7 @@ use super::{Exit, fail, load};
 use crate::app::{App, Failure, Mode};
 use crate::config::Config;
 use crate::events::line::one_line;
-use crate::{config, logging, process};
+use crate::{config, logging, process, systemd};
 
 pub(super) fn run(
     mode: Mode,
@@ -39,7 +39,9 @@ fn prepare(given: Vec<PathBuf>, environment: &Environment) -> Result<Config, (Ex
         tracing::warn!(target: "leasehold", "the process could not be hardened: {}", error.kind());
     }
     let secret = config::secret_variables(&config.sources);
-    let secret: Vec<&str> = secret.iter().map(String::as_str).collect();
+    let mut secret: Vec<&str> = secret.iter().map(String::as_str).collect();
+    // No secret, but no child's business either.
+    secret.push(systemd::VARIABLE);
     match process::scrub_environment(&secret) {
         Ok(names) if names.is_empty() => {}
         Ok(names) => tracing::debug!(

@@ -18,10 +18,12 @@ mod healing;
 mod hygiene;
 mod inflight;
 mod lifecycle;
+mod observability;
 mod outage;
 mod rotation;
 mod sessions;
 mod stage;
+mod systemd;
 mod volume;
 
 use std::time::Duration;

@@ -1,11 +1,14 @@
 //! The node, as a person with `kubectl` and a root shell on it sees it.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use harness::vault::unique;
+use harness::process::Group;
+use harness::vault::{since_1970, unique};
 use harness::{eventually, program};
 use leasehold_harness as harness;
 use serde_json::Value;
@@ -13,7 +16,7 @@ use serde_json::Value;
 use crate::SOON;
 
 /// Everything of the node, as `tests/cluster/env` says.
-const PLACE: &str = "/var/lib/leasehold-cluster";
+pub(crate) const PLACE: &str = "/var/lib/leasehold-cluster";
 /// The API server, as the host sees it.
 pub(crate) const API_SERVER: &str = "https://10.99.0.2:6443";
 
@@ -53,7 +56,7 @@ impl Said {
     /// Where it failed, with what it said.
     #[track_caller]
     pub(crate) fn done(self) -> String {
-        assert!(self.success, "kubectl: {}{}", self.stdout, self.stderr);
+        assert!(self.success, "it failed: {}{}", self.stdout, self.stderr);
         self.stdout
     }
 }
@@ -164,6 +167,16 @@ impl Space {
     }
 }
 
+/// How a container ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) code: i64,
+    /// What it said of it, in the pod's status.
+    pub(crate) message: String,
+    /// How long it had run, in whole seconds.
+    pub(crate) lasted: Duration,
+}
+
 /// One pod.
 #[derive(Debug)]
 pub(crate) struct Pod<'a> {
@@ -201,6 +214,36 @@ impl Pod<'_> {
         [now, last].into_iter().find(|state| !state.is_null())
     }
 
+    /// Waits until a container has ended: what `kubectl describe pod` shows of its end.
+    #[track_caller]
+    pub(crate) fn end_of(&self, container: &str) -> End {
+        let state = eventually(&format!("the end of {container}"), 2 * SOON, || self.ended(container));
+        let at = |key: &str| state[key].as_str().and_then(since_1970).expect("a time");
+        End {
+            code: state["exitCode"].as_i64().expect("a code"),
+            message: state["message"].as_str().unwrap_or_default().trim().to_owned(),
+            lasted: at("finishedAt") - at("startedAt"),
+        }
+    }
+
+    /// What `kubectl describe pod` prints.
+    #[track_caller]
+    pub(crate) fn described(&self) -> String {
+        self.space.kubectl(&["describe", "pod", &self.name]).done()
+    }
+
+    /// Prints what a person sees of a symptom: for the documentation, which quotes it.
+    pub(crate) fn show(&self, symptom: &str) {
+        let status = self.exec("leasehold", &["/leasehold", "status"]);
+        for (part, text) in [
+            ("describe", self.described()),
+            ("log", self.log("leasehold")),
+            ("status", format!("{}{}", status.stdout, status.stderr)),
+        ] {
+            println!("==== {symptom}: {part}\n{text}");
+        }
+    }
+
     /// Waits until a container runs and, where it has a startup or readiness probe, passed it.
     #[track_caller]
     pub(crate) fn wait_until_ready(&self, container: &str) {
@@ -220,6 +263,61 @@ impl Pod<'_> {
     #[track_caller]
     pub(crate) fn exec(&self, container: &str, command: &[&str]) -> Said {
         self.space.kubectl(&[&["exec", &self.name, "-c", container, "--"], command].concat())
+    }
+
+    /// What a container has printed since its last start, and when.
+    #[track_caller]
+    pub(crate) fn lines(&self, container: &str) -> Lines {
+        Lines::read(&self.space.kubectl(&["logs", &self.name, "-c", container, "--timestamps"]).done())
+    }
+
+    /// Reads on what a container prints until it ends: for what is printed while the pod goes away.
+    #[track_caller]
+    pub(crate) fn follow(&self, container: &str) -> Followed {
+        let file = scratch().join(unique(&format!("{}-{container}.log", self.space.name)));
+        let mut command = Command::new(program("kubectl"));
+        command.args(["-n", &self.space.name, "logs", &self.name, "-c", container, "--timestamps", "-f"]);
+        command.env("KUBECONFIG", Path::new(PLACE).join("admin.conf")).stdin(Stdio::null());
+        command.stdout(File::create(&file).expect("a folder of ours")).stderr(Stdio::null());
+        let followed = Followed { process: Group::spawn(&mut command), file };
+        eventually("its log is read", SOON, || {
+            std::fs::metadata(&followed.file).is_ok_and(|file| file.len() > 0)
+        });
+        followed
+    }
+
+    /// Deletes the pod by the eviction API, as a drain does: disruption budgets are asked, and it ends gracefully.
+    #[track_caller]
+    pub(crate) fn evict(&self) {
+        let (space, name) = (&self.space.name, &self.name);
+        let eviction = serde_json::json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": { "name": name, "namespace": space },
+        });
+        let path = format!("/api/v1/namespaces/{space}/pods/{name}/eviction");
+        kubectl_with(&["create", "--raw", &path, "-f", "-"], &eviction.to_string()).done();
+    }
+
+    /// What `leasehold status --json` prints, asked with `kubectl exec`.
+    #[track_caller]
+    pub(crate) fn status(&self) -> Value {
+        let printed = self.exec("leasehold", &["/leasehold", "status", "--json"]).done();
+        serde_json::from_str(&printed).expect("it prints JSON")
+    }
+
+    /// The machine's process id of a container's own process: the first in it. What was run in it by `exec` or a
+    /// probe came later.
+    #[track_caller]
+    pub(crate) fn process(&self, container: &str) -> u32 {
+        let start = |pid: &u32| -> Option<u64> {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name before it may hold blanks and brackets. The 22nd field, and the third comes next.
+            stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+        };
+        let processes = self.processes(container).into_iter();
+        let oldest = processes.filter_map(|pid| Some((start(&pid)?, pid))).min();
+        oldest.unwrap_or_else(|| panic!("no process in {container} of {}", self.name)).1
     }
 
     /// The machine's process ids of what runs in a container.
@@ -243,4 +341,68 @@ impl Pod<'_> {
     pub(crate) fn wait_until_gone(&self) {
         eventually("the pod is gone", SOON, || self.get().is_none());
     }
+}
+
+/// Printed lines, each with the time since 1970 at which it was.
+#[derive(Debug)]
+pub(crate) struct Lines(Vec<(Duration, String)>);
+
+impl Lines {
+    fn read(text: &str) -> Self {
+        let line = |line: &str| {
+            let (time, line) = line.split_once(' ').unwrap_or((line, ""));
+            Some((since_1970(time)?, line.to_owned()))
+        };
+        Self(text.lines().filter_map(line).collect())
+    }
+
+    /// The lines that contain a text.
+    pub(crate) fn with(&self, what: &str) -> Vec<&str> {
+        self.0.iter().map(|(_, line)| &**line).filter(|line| line.contains(what)).collect()
+    }
+
+    /// When the first line that contains a text was printed.
+    #[track_caller]
+    pub(crate) fn at(&self, what: &str) -> Duration {
+        let found = self.0.iter().find(|(_, line)| line.contains(what));
+        found.unwrap_or_else(|| panic!("no {what:?} in {self:#?}")).0
+    }
+}
+
+/// A container's log that is being read.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    process: Group,
+    file: PathBuf,
+}
+
+impl Followed {
+    /// All of it, once the container has ended.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Lines {
+        self.process.wait(SOON);
+        Lines::read(&std::fs::read_to_string(&self.file).expect("it was made"))
+    }
+}
+
+/// One line of `/proc/PID/status`.
+#[track_caller]
+pub(crate) fn process_status(pid: u32, key: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
+    line.unwrap_or_else(|| panic!("no {key} in {status}")).to_owned()
+}
+
+/// Ends a process of the machine without a word.
+#[track_caller]
+pub(crate) fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    rustix::process::kill_process(pid, harness::Signal::KILL).expect("the process lives");
+}
+
+/// Where a test writes what it needs on the machine.
+pub(crate) fn scratch() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
+    std::fs::create_dir_all(&folder).expect("a folder of ours");
+    folder
 }

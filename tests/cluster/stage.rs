@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use harness::vault::{DatabaseMount, unique};
+use harness::vault::{DatabaseMount, Entry, Mark, unique};
 use harness::{eventually, postgres, vault};
 use leasehold_harness as harness;
 use serde_json::json;
 
 use crate::SOON;
-use crate::node::{API_SERVER, Pod, Space, kubectl, kubectl_with, pki};
+use crate::node::{API_SERVER, Pod, Space, kubectl, kubectl_with, pki, scratch};
 
 /// The label of the example application in all manifests.
 pub(crate) const APPLICATION: &str = "app.kubernetes.io/name=web";
@@ -24,6 +24,7 @@ pub(crate) struct Stage {
     pub(crate) creds: String,
     /// The role of the log-in, and of the policy, at Vault.
     pub(crate) role: String,
+    start: Mark,
 }
 
 /// What a test changes in a mode of `deploy/kustomize`, beside images and addresses.
@@ -32,6 +33,7 @@ pub(crate) struct Changes {
     components: Vec<String>,
     configuration: Vec<(String, String)>,
     environment: Vec<(String, String)>,
+    own_environment: Vec<(String, String)>,
     patches: Vec<(String, String)>,
 }
 
@@ -54,6 +56,12 @@ impl Changes {
         self
     }
 
+    /// Sets a variable of leasehold's containers.
+    pub(crate) fn own_environment(mut self, name: &str, value: &str) -> Self {
+        self.own_environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// A patch (strategic merge or JSON 6902, as YAML) of the workload of that kind.
     pub(crate) fn patch(mut self, kind: &str, patch: &str) -> Self {
         self.patches.push((kind.to_owned(), patch.to_owned()));
@@ -66,11 +74,12 @@ impl Stage {
     #[track_caller]
     pub(crate) fn new(name: &str, ttl: &str, max_ttl: &str) -> Self {
         log_in_by_service_account();
+        let start = vault().audit().mark();
         let space = Space::new(name);
         let database = vault().database_mount(name);
         let creds = database.role("web", ttl, max_ttl);
         let policy = vault().policy(name).read(&creds).revoke_leases().create();
-        let stage = Self { role: unique(name), space, database, creds };
+        let stage = Self { role: unique(name), space, database, creds, start };
         stage.allow(&policy, "10m");
         stage
     }
@@ -85,7 +94,13 @@ impl Stage {
             "token_policies": [policy],
             "token_ttl": ttl,
         });
-        vault().write(&format!("auth/kubernetes/role/{}", self.role), role);
+        self.change_role(role);
+    }
+
+    /// Changes keys of the log-in's role.
+    #[track_caller]
+    pub(crate) fn change_role(&self, keys: serde_json::Value) {
+        vault().write(&format!("auth/kubernetes/role/{}", self.role), keys);
     }
 
     /// Applies a mode of `deploy/kustomize`.
@@ -111,7 +126,7 @@ impl Stage {
     #[track_caller]
     pub(crate) fn render(&self, mode: &str, changes: &Changes) -> String {
         let base = deploy().join(mode);
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster").join(unique(&self.role));
+        let folder = scratch().join(unique(&self.role));
         std::fs::create_dir_all(&folder).unwrap();
         let manifests = std::fs::read_to_string(base.join("kustomization.yaml")).unwrap();
         let kinds = ["Deployment", "StatefulSet", "Job", "CronJob"];
@@ -144,8 +159,9 @@ impl Stage {
         }
         kustomization += "configMapGenerator:\n  - name: web-leasehold\n    behavior: replace\n    files: [leasehold.yaml]\n";
         kustomization += "images:\n";
-        for name in ["leasehold", "application"] {
-            writeln!(kustomization, "  - {{ name: {name}, newName: localhost/{name}, newTag: dev }}")
+        let own = std::env::var("LEASEHOLD_IMAGE_TAG").unwrap_or_else(|_| "dev".into());
+        for (name, tag) in [("leasehold", &*own), ("application", "dev")] {
+            writeln!(kustomization, "  - {{ name: {name}, newName: localhost/{name}, newTag: {tag} }}")
                 .unwrap();
         }
         kustomization += "patches:\n";
@@ -177,7 +193,11 @@ impl Stage {
                         all.push(("POSTGRES".into(), postgres().address().to_string()));
                         all
                     }
-                    _ => vec![("VAULT_ADDR".into(), vault().url())],
+                    _ => {
+                        let mut all = changes.own_environment.clone();
+                        all.push(("VAULT_ADDR".into(), vault().url()));
+                        all
+                    }
                 };
                 let existing = container["env"].as_array().cloned().unwrap_or_default();
                 let mut all = existing;
@@ -191,17 +211,35 @@ impl Stage {
         patch
     }
 
-    /// Whether nothing of it is left at the servers: no role in PostgreSQL, no lease.
+    /// The credentials that were taken since the beginning, refusals left out.
+    #[track_caller]
+    pub(crate) fn mints(&self) -> Vec<Entry> {
+        let mut mints = vault().audit().matching(self.start, "read", &self.creds);
+        mints.retain(|mint| !mint.refused());
+        mints
+    }
+
+    /// The accessors of the tokens that were given out for its service account since the beginning.
+    #[track_caller]
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        let log_ins = vault().audit().matching(self.start, "update", "auth/kubernetes/login");
+        let ours = log_ins.iter().filter(|entry| entry.line["request"]["data"]["role"] == *self.role);
+        ours.filter_map(|entry| entry.accessor().map(str::to_owned)).collect()
+    }
+
+    /// Waits until nothing of it is left at the servers: no role in PostgreSQL, no lease, no token.
     #[track_caller]
     pub(crate) fn wait_until_nothing_is_left(&self) {
-        eventually("no role and no lease are left", SOON, || {
-            let (roles, leases) = (self.database.roles(), self.database.leases());
-            if roles.is_empty() && leases.is_empty() { Ok(()) } else { Err(format!("{roles:?} {leases:?}")) }
+        eventually("no role, lease and token are left", SOON, || {
+            let (roles, leases, mut tokens) = (self.database.roles(), self.database.leases(), self.tokens());
+            tokens.retain(|accessor| vault().token_lives(accessor));
+            let nothing = roles.is_empty() && leases.is_empty() && tokens.is_empty();
+            if nothing { Ok(()) } else { Err(format!("{roles:?} {leases:?} {tokens:?}")) }
         });
     }
 }
 
-fn deploy() -> PathBuf {
+pub(crate) fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kustomize")
 }
 
@@ -226,7 +264,8 @@ fn log_in_by_service_account() {
     DONE.get_or_init(|| {
         let reviewer = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/vault/reviewer.yaml");
         kubectl(&["apply", "-f", reviewer.to_str().unwrap()]).done();
-        let token = kubectl(&["-n", "vault", "create", "token", "vault-reviewer", "--duration=24h"]).done();
+        let token =
+            kubectl(&["-n", "vault", "create", "token", "vault-token-reviewer", "--duration=24h"]).done();
         vault().write("sys/auth/kubernetes", json!({ "type": "kubernetes" }));
         let configuration = json!({
             "kubernetes_host": API_SERVER,
