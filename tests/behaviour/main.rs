@@ -18,6 +18,7 @@ mod healing;
 mod hygiene;
 mod inflight;
 mod lifecycle;
+mod observability;
 mod outage;
 mod rotation;
 mod sessions;

@@ -14,12 +14,17 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod api_server;
 mod classic;
 mod components;
+mod input;
 mod jobs;
+mod login;
+mod manifests;
 mod memory;
 mod native;
 mod node;
+mod refusals;
 mod stage;
 
 use std::time::Duration;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::SOON;
 
 /// Everything of the node, as `tests/cluster/env` says.
-const PLACE: &str = "/var/lib/leasehold-cluster";
+pub(crate) const PLACE: &str = "/var/lib/leasehold-cluster";
 /// The API server, as the host sees it.
 pub(crate) const API_SERVER: &str = "https://10.99.0.2:6443";
 
@@ -56,7 +56,7 @@ impl Said {
     /// Where it failed, with what it said.
     #[track_caller]
     pub(crate) fn done(self) -> String {
-        assert!(self.success, "kubectl: {}{}", self.stdout, self.stderr);
+        assert!(self.success, "it failed: {}{}", self.stdout, self.stderr);
         self.stdout
     }
 }
@@ -167,6 +167,16 @@ impl Space {
     }
 }
 
+/// How a container ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) code: i64,
+    /// What it said of it, in the pod's status.
+    pub(crate) message: String,
+    /// How long it had run, in whole seconds.
+    pub(crate) lasted: Duration,
+}
+
 /// One pod.
 #[derive(Debug)]
 pub(crate) struct Pod<'a> {
@@ -202,6 +212,36 @@ impl Pod<'_> {
         let mut status = self.container(container)?;
         let (now, last) = (status["state"]["terminated"].take(), status["lastState"]["terminated"].take());
         [now, last].into_iter().find(|state| !state.is_null())
+    }
+
+    /// Waits until a container has ended: what `kubectl describe pod` shows of its end.
+    #[track_caller]
+    pub(crate) fn end_of(&self, container: &str) -> End {
+        let state = eventually(&format!("the end of {container}"), 2 * SOON, || self.ended(container));
+        let at = |key: &str| state[key].as_str().and_then(since_1970).expect("a time");
+        End {
+            code: state["exitCode"].as_i64().expect("a code"),
+            message: state["message"].as_str().unwrap_or_default().trim().to_owned(),
+            lasted: at("finishedAt") - at("startedAt"),
+        }
+    }
+
+    /// What `kubectl describe pod` prints.
+    #[track_caller]
+    pub(crate) fn described(&self) -> String {
+        self.space.kubectl(&["describe", "pod", &self.name]).done()
+    }
+
+    /// Prints what a person sees of a symptom: for the documentation, which quotes it.
+    pub(crate) fn show(&self, symptom: &str) {
+        let status = self.exec("leasehold", &["/leasehold", "status"]);
+        for (part, text) in [
+            ("describe", self.described()),
+            ("log", self.log("leasehold")),
+            ("status", format!("{}{}", status.stdout, status.stderr)),
+        ] {
+            println!("==== {symptom}: {part}\n{text}");
+        }
     }
 
     /// Waits until a container runs and, where it has a startup or readiness probe, passed it.

@@ -94,7 +94,13 @@ impl Stage {
             "token_policies": [policy],
             "token_ttl": ttl,
         });
-        vault().write(&format!("auth/kubernetes/role/{}", self.role), role);
+        self.change_role(role);
+    }
+
+    /// Changes keys of the log-in's role.
+    #[track_caller]
+    pub(crate) fn change_role(&self, keys: serde_json::Value) {
+        vault().write(&format!("auth/kubernetes/role/{}", self.role), keys);
     }
 
     /// Applies a mode of `deploy/kustomize`.
@@ -233,12 +239,12 @@ impl Stage {
     }
 }
 
-fn deploy() -> PathBuf {
+pub(crate) fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kustomize")
 }
 
 /// kustomize takes no absolute paths.
-fn relative(from: &Path, to: &Path) -> String {
+pub(crate) fn relative(from: &Path, to: &Path) -> String {
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(common).map(|_| "..".to_owned());
     let down = to.components().skip(common).map(|part| part.as_os_str().to_str().unwrap().to_owned());
@@ -258,7 +264,8 @@ fn log_in_by_service_account() {
     DONE.get_or_init(|| {
         let reviewer = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/vault/reviewer.yaml");
         kubectl(&["apply", "-f", reviewer.to_str().unwrap()]).done();
-        let token = kubectl(&["-n", "vault", "create", "token", "vault-reviewer", "--duration=24h"]).done();
+        let token =
+            kubectl(&["-n", "vault", "create", "token", "vault-token-reviewer", "--duration=24h"]).done();
         vault().write("sys/auth/kubernetes", json!({ "type": "kubernetes" }));
         let configuration = json!({
             "kubernetes_host": API_SERVER,
