@@ -168,6 +168,11 @@ impl Keeper {
             retry.wait = (end.since(now) / 5).clamp(schedule::FLOOR, schedule::LONGEST_WAIT * 10);
             retry.at = Some(now + retry.wait);
         }
+        if starting && denied {
+            // No back-off puts off the try that decides.
+            retry.wait = retry.wait.min((since + PASSING_DENIALS).since(now));
+            retry.at = Some(now + retry.wait);
+        }
         self.sessions.login.retry = retry;
         if self.sessions.current().is_none() {
             // Whoever asked for a refresh is told now; it is done once the store lets it.

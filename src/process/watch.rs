@@ -4,8 +4,12 @@ use std::time::Duration;
 use super::{FindError, Process, watched};
 use crate::clock::Clock;
 
-/// How often it is looked for while it has not appeared: soon at first.
-const SOON: Duration = Duration::from_millis(250);
+/// How often it is looked for while it has not appeared. A job's process may be over in a moment, and one
+/// that was never seen is waited for for ever, so at first the look is a close one: in a pod there are a
+/// handful of processes to look at.
+const CLOSE: Duration = Duration::from_millis(20);
+/// How long that is: a kubelet starts the containers of a pod one after the other.
+const AT_FIRST: Duration = Duration::from_secs(10);
 const LATE: Duration = Duration::from_secs(1);
 
 /// Returns when a process of this name has run and none is left: one that is there now, or the
@@ -38,13 +42,13 @@ async fn end(process: OwnedFd, clock: &Clock) {
 }
 
 async fn appearance(name: &str, clock: &Clock) -> Process {
-    let mut wait = SOON;
+    let start = clock.now();
     loop {
         if let Ok(process) = Process::by_name(name) {
             return process;
         }
-        clock.sleep(wait).await;
-        wait = (wait * 2).min(LATE);
+        let at_first = clock.now().since(start) < AT_FIRST;
+        clock.sleep(if at_first { CLOSE } else { LATE }).await;
     }
 }
 
@@ -76,6 +80,19 @@ mod tests {
         assert!(clock.within(Duration::from_millis(100), &mut watch).await.is_none(), "nothing has run yet");
         let application = Application::start(&name);
         assert!(clock.within(Duration::from_millis(1500), &mut watch).await.is_none(), "it lives");
+        drop(application);
+        within_ten_seconds("its end is seen", watch).await;
+    }
+
+    #[tokio::test]
+    async fn one_that_is_over_in_a_moment_is_seen() {
+        let name = unique_name("short");
+        let clock = Clock::boot();
+        let mut watch = std::pin::pin!(watch_exit(&name, &clock));
+        // Between two looks that grow further apart it would have come and gone.
+        assert!(clock.within(Duration::from_secs(2), &mut watch).await.is_none(), "nothing has run yet");
+        let application = Application::start(&name);
+        clock.within(Duration::from_millis(200), &mut watch).await;
         drop(application);
         within_ten_seconds("its end is seen", watch).await;
     }

@@ -193,7 +193,11 @@ fn check_found(found: &Stat, path: &Path, owner: Option<u32>) -> Result<(), Erro
             path,
             "it is sticky and everybody may write in it, so nobody but us could follow our links \
              (fs.protected_symlinks)",
-            format!("name a directory inside it, such as {:?}, which leasehold makes", path.join("live")),
+            format!(
+                "name a directory inside it, such as {:?}, which leasehold makes; where this one is a subPath of a \
+                 volume, mount the whole volume one level up instead",
+                path.join("live")
+            ),
         ));
     }
     if found.st_uid != own && Some(found.st_uid) != owner {

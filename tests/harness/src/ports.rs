@@ -1,7 +1,7 @@
-//! Free ports of the loopback interface.
+//! Free ports of the loopback interface, or of the one that the pods of a node reach.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as Name, UnixListener};
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 /// process ends, and no other test process can take it meanwhile, whether the port is in use yet or not.
 static TAKEN: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
 
-/// An address of 127.0.0.1 that nothing listens on, and that no test process will be given while we live.
+/// An address of [`host`] that nothing listens on, and that no test process will be given while we live.
 ///
 /// The port after it is free as well: Vault takes that one for its cluster, unasked. Both lie below the
 /// kernel's ephemeral range. Inside it, the port of a stopped server could become the local port of
@@ -24,10 +24,18 @@ pub fn free() -> SocketAddr {
         let Ok(ours) = UnixListener::bind_addr(&name) else { continue };
         if is_unused(port) && is_unused(port + 1) {
             TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(ours);
-            return SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            return SocketAddr::from((host(), port));
         }
     }
     panic!("no free port between {FIRST} and {top} in a thousand tries");
+}
+
+/// Where servers listen: 127.0.0.1, or `LEASEHOLD_TEST_HOST`.
+pub fn host() -> IpAddr {
+    let set = std::env::var("LEASEHOLD_TEST_HOST").ok().filter(|host| !host.is_empty());
+    set.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |host| {
+        host.parse().expect("LEASEHOLD_TEST_HOST is an IP address")
+    })
 }
 
 const FIRST: u16 = 10_000;
@@ -35,7 +43,7 @@ const FIRST: u16 = 10_000;
 /// Asked by connecting. A socket bound for a look would live on for a moment in any child that another
 /// thread is just forking, and the port would be in use for whoever was given it.
 fn is_unused(port: u16) -> bool {
-    let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+    let connected = TcpStream::connect((host(), port));
     connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 

@@ -34,7 +34,11 @@ impl Auth {
             Method::AppRole(role) => return self.approle(api, &ask, role, kept).await,
             Method::Kubernetes(jwt) => {
                 let role = jwt.role.clone().unwrap_or_default();
-                let jwt = text(api, &ask, "auth.token_file", &Source::File(jwt.token_file.clone()))?;
+                let jwt = text(api, &ask, "auth.token_file", &Source::File(jwt.token_file.clone())).map_err(|mut error| {
+                    error.detail += ": mount the pod's token there (a projected volume with a serviceAccountToken of \
+                                     the role's audience)";
+                    error
+                })?;
                 api.exchange(&ask, LoginWithKubernetesRequest { mount, role, jwt }).await?
             }
             Method::Jwt(jwt) => {

@@ -58,11 +58,15 @@ impl Postgres {
             .expect("it starts");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 
+        // Where it listens decides who reaches it.
+        let access = "host all all 0.0.0.0/0 scram-sha-256\n";
+        std::fs::write(data.join("pg_hba.conf"), access).expect("root writes anywhere");
+
         let log = File::create(folder.join("log")).expect("a folder of ours");
         let mut command = unprivileged("postgres");
         command.arg("-D").arg(&data).args(["-p", &address.port().to_string()]);
         for setting in [
-            "listen_addresses=127.0.0.1",
+            &format!("listen_addresses={}", address.ip()),
             "unix_socket_directories=",
             "password_encryption=scram-sha-256",
             "max_connections=300",
@@ -107,13 +111,7 @@ impl Postgres {
     /// # Errors
     /// What the server said, with its SQLSTATE; or what went wrong on the way.
     pub fn login(&self, username: &str, password: &str) -> Result<(), String> {
-        let mut connection = wire::Connection::open(self.address, username, password)?;
-        let rows = connection.query("SELECT current_user")?;
-        let answered = rows.first().and_then(|row| row.first());
-        match answered {
-            Some(Some(user)) if user == username => Ok(()),
-            other => Err(format!("logged in as {username}, and the server says {other:?}")),
-        }
+        login_at(self.address, username, password)
     }
 
     /// The names of all roles that start with `prefix`, sorted.
@@ -139,6 +137,20 @@ impl Postgres {
         let rows = connection.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
         *beside = Some(connection);
         rows
+    }
+}
+
+/// [`Postgres::login`] to a server that another process started.
+///
+/// # Errors
+/// The same.
+pub fn login_at(address: SocketAddr, username: &str, password: &str) -> Result<(), String> {
+    let mut connection = wire::Connection::open(address, username, password)?;
+    let rows = connection.query("SELECT current_user")?;
+    let answered = rows.first().and_then(|row| row.first());
+    match answered {
+        Some(Some(user)) if user == username => Ok(()),
+        other => Err(format!("logged in as {username}, and the server says {other:?}")),
     }
 }
 

@@ -93,8 +93,8 @@ fn entry(line: &str) -> Option<Entry> {
     })
 }
 
-/// Reads `2026-01-02T03:04:05.678Z`; the server writes UTC.
-fn since_1970(time: &str) -> Option<Duration> {
+/// Reads `2026-01-02T03:04:05.678Z`: the server writes UTC, and so do a cluster's parts.
+pub fn since_1970(time: &str) -> Option<Duration> {
     let (date, clock) = time.strip_suffix('Z')?.split_once('T')?;
     let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);

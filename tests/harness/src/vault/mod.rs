@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-pub use audit::{Audit, Entry, Mark};
+pub use audit::{Audit, Entry, Mark, since_1970};
 pub use client::{Client, Refusal};
 pub use mounts::{AppRole, AppRoleMount, Credentials, DatabaseMount, KvMount, Lease, PkiMount, Policy};
 pub use server::{Tls, Vault, VaultConfig};

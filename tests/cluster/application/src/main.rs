@@ -1,0 +1,119 @@
+//! What stands for a user's application in the pods of the cluster tests: it logs in to PostgreSQL ten times a
+//! second with the credential that leasehold wrote, each time with a new connection, and says on standard
+//! output what it noticed.
+//!
+//! It is told by environment variables: `FILES` (leasehold's directory), `POSTGRES` (an address; without it
+//! the files are read and nobody is asked), `DRAIN` (seconds that it goes on after SIGTERM), `CREDENTIALS`
+//! (it ends by itself once it has used that many, as a Job does).
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    reason = "an application of a test, not leasehold"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use leasehold_harness::postgres;
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let variable = |name: &str| std::env::var(name).ok();
+    let files = PathBuf::from(variable("FILES").unwrap_or_else(|| "/run/secrets/leasehold/live".into()));
+    let postgres = variable("POSTGRES").map(|address| address.parse().expect("POSTGRES is an address"));
+    let number = |name: &str| variable(name).map(|text| text.parse().expect("a number"));
+    let drain = Duration::from_secs(number("DRAIN").unwrap_or(0));
+    let enough = number("CREDENTIALS");
+
+    let (ending, hangups) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let asked = signal_hook::flag::register(signal_hook::consts::SIGTERM, ending.clone());
+    asked.expect("SIGTERM may be handled");
+    count(signal_hook::consts::SIGHUP, hangups.clone());
+
+    let mut seen = Seen::default();
+    let present = if read(&files).is_some() { "with" } else { "without" };
+    println!("started {present} files, as uid {}", rustix::process::getuid().as_raw());
+    let mut ended_at = None;
+    loop {
+        let signals = hangups.swap(0, Ordering::Relaxed);
+        (0..signals).for_each(|_| println!("signal HUP"));
+        if let Some((username, password)) = read(&files) {
+            seen.credential(&username);
+            if let Some(address) = postgres {
+                seen.login(postgres::login_at(address, &username, &password));
+            }
+        }
+        if ending.load(Ordering::Relaxed) && ended_at.is_none() {
+            println!("asked to end");
+            ended_at = Some(Instant::now());
+        }
+        let done = enough.is_some_and(|enough| seen.credentials as u64 >= enough);
+        if done || ended_at.is_some_and(|at| at.elapsed() >= drain) {
+            println!(
+                "ended: {} log-ins, {} failed, {} credentials",
+                seen.logins, seen.failed, seen.credentials
+            );
+            return ExitCode::SUCCESS;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// What there is to tell.
+#[derive(Default)]
+struct Seen {
+    username: String,
+    credentials: usize,
+    logins: usize,
+    failed: usize,
+}
+
+impl Seen {
+    fn credential(&mut self, username: &str) {
+        if self.username != username {
+            self.credentials += 1;
+            println!("credential {} is {username}", self.credentials);
+            username.clone_into(&mut self.username);
+        }
+    }
+
+    fn login(&mut self, outcome: Result<(), String>) {
+        self.logins += 1;
+        if let Err(why) = outcome {
+            self.failed += 1;
+            println!("failed log-in as {}: {why}", self.username);
+        }
+    }
+}
+
+/// User name and password, of the address that an application of ours connects to: one line, one file.
+fn read(files: &Path) -> Option<(String, String)> {
+    let env = std::fs::read_to_string(files.join("db.env")).ok()?;
+    let address = env.lines().find_map(|line| line.strip_prefix("DATABASE_URL=postgres://"))?;
+    let (username, password) = address.split_once('@')?.0.split_once(':')?;
+    Some((username.to_owned(), percent_decoded(password)?))
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut decoded = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        decoded.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        decoded.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn count(signal: i32, counter: Arc<AtomicUsize>) {
+    let mut signals = signal_hook::iterator::Signals::new([signal]).expect("it may be handled");
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+}

@@ -1,0 +1,33 @@
+//! leasehold in pods: real manifests of `deploy/`, a real API server, scheduler and kubelet, the real Vault and
+//! PostgreSQL beside them. `tests/cluster/run` brings the node and runs this; alone it finds no node and fails.
+//!
+//! A test has a namespace and mounts of its own, so tests run beside each other. Those that stop a part of the
+//! node are in modules named `alone` and run by themselves.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests start programs, wait on real clocks and write their own files"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it did"
+)]
+
+mod api_server;
+mod classic;
+mod components;
+mod input;
+mod jobs;
+mod login;
+mod manifests;
+mod memory;
+mod native;
+mod node;
+mod refusals;
+mod stage;
+
+use std::time::Duration;
+
+/// Long enough for a pod on a busy machine to be scheduled, started and ready.
+const SOON: Duration = Duration::from_secs(60);
