@@ -89,19 +89,24 @@ fn the_pod_shows_its_projected_token_and_vault_learns_from_the_api_server_whose_
 fn without_a_reviewer_a_token_for_vault_alone_is_refused_since_it_cannot_ask() {
     let space = Space::new("self-review");
     let mount = vault().auth_mount("kubernetes", "self-review");
-    let config =
-        json!({ "kubernetes_host": API_SERVER, "kubernetes_ca_cert": pki("ca.crt"), "disable_local_ca_jwt": true });
+    let config = json!({ "kubernetes_host": API_SERVER, "kubernetes_ca_cert": pki("ca.crt"), "disable_local_ca_jwt": true });
     vault().write(&format!("auth/{mount}/config"), config);
-    let role = json!({ "bound_service_account_names": "default", "bound_service_account_namespaces": space.name });
+    let role =
+        json!({ "bound_service_account_names": "default", "bound_service_account_namespaces": space.name });
     vault().write(&format!("auth/{mount}/role/any"), role);
     let binding = format!("--serviceaccount={}:default", space.name);
     let role = "--clusterrole=vault-token-reviewer";
     kubectl(&["create", "clusterrolebinding", &space.name, role, &binding]).done();
 
-    let token = |audience: &[&str]| space.kubectl(&[&["create", "token", "default"], audience].concat()).done();
+    let token =
+        |audience: &[&str]| space.kubectl(&[&["create", "token", "default"], audience].concat()).done();
     let try_with = |jwt: &str| {
         let log_in = json!({ "role": "any", "jwt": jwt.trim() });
-        vault().client("").write(&format!("auth/{mount}/login"), &log_in).map(drop).map_err(|refusal| refusal.status)
+        vault()
+            .client("")
+            .write(&format!("auth/{mount}/login"), &log_in)
+            .map(drop)
+            .map_err(|refusal| refusal.status)
     };
     let (for_vault, for_the_api_server) = (try_with(&token(&["--audience=vault"])), try_with(&token(&[])));
     kubectl(&["delete", "clusterrolebinding", &space.name]).done();

@@ -128,7 +128,8 @@ fn a_generation_that_does_not_fit_leaves_the_old_one_in_place_where_everybody_se
     let status = pod.status();
     assert_eq!(status["ready"], true, "what is there is valid: {status}");
     let number = status["generation"]["number"].as_u64().unwrap();
-    let address = format!("{}:9441", pod.get().unwrap()["status"]["podIP"].as_str().unwrap()).parse().unwrap();
+    let address =
+        format!("{}:9441", pod.get().unwrap()["status"]["podIP"].as_str().unwrap()).parse().unwrap();
     let get = |path: &str| {
         let request = http::Request { method: "GET".into(), path: path.into(), ..http::Request::default() };
         let answer = http::send(address, &request).expect("the pod is reached from here");
