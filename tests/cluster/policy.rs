@@ -257,14 +257,15 @@ fn what_was_there_before_can_be_changed_elsewhere_and_not_made_anew() {
     space.create(&pod("literal", "DB_PASSWORD")).done();
     let deployment = cases("kinds/deployment").remove(0).remove(0).body;
     space.create(&deployment).done();
-    let name = yaml(&deployment)["metadata"]["name"].as_str().expect("a name").to_owned();
+    let made: Value = serde_json::from_str(&deployment).expect("made as JSON");
+    let name = made["metadata"]["name"].as_str().expect("made with a name");
 
     let installed = Installed::over(space, "overlays/deny", LITERALS);
     let space = &installed.space;
     space.kubectl(&["label", "pod", "literal", "team=web"]).done();
-    space.kubectl(&["scale", "deployment", &name, "--replicas=1"]).done();
-    space.kubectl(&["scale", "deployment", &name, "--replicas=0"]).done();
-    let again = space.kubectl(&["rollout", "restart", "deployment", &name]);
+    space.kubectl(&["scale", "deployment", name, "--replicas=1"]).done();
+    space.kubectl(&["scale", "deployment", name, "--replicas=0"]).done();
+    let again = space.kubectl(&["rollout", "restart", "deployment", name]);
     assert!(again.stderr.contains("a literal secret in env: DB_PASSWORD"), "{}", again.stderr);
     // An ephemeral container is judged alone.
     let debug = json!({
