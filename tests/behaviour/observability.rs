@@ -98,14 +98,21 @@ fn labels(exposition: &str) -> BTreeMap<String, BTreeSet<String>> {
         let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap());
         let labels = found.entry(name.to_owned()).or_default();
         if let Some(inner) = rest.strip_prefix('{') {
-            labels.extend(selectors(inner).into_iter().map(|(label, _, _)| label));
+            labels.extend(selectors(inner).into_iter().map(|selector| selector.label));
         }
     }
     found
 }
 
-/// `label`, operator and value of all that stands before the closing brace.
-fn selectors(text: &str) -> Vec<(String, String, String)> {
+/// `outcome="ok"`.
+struct Selector {
+    label: String,
+    operator: String,
+    value: String,
+}
+
+/// All that stands before the closing brace.
+fn selectors(text: &str) -> Vec<Selector> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(start) =
@@ -116,14 +123,16 @@ fn selectors(text: &str) -> Vec<(String, String, String)> {
         let value_start = rest.find('"').unwrap() + 1;
         let value_end = value_start + rest[value_start..].find('"').unwrap();
         let (name, operator) = (&rest[..name_end], &rest[name_end..value_start - 1]);
-        found.push((name.to_owned(), operator.trim().to_owned(), rest[value_start..value_end].to_owned()));
+        let [label, operator, value] =
+            [name, operator.trim(), &rest[value_start..value_end]].map(ToOwned::to_owned);
+        found.push(Selector { label, operator, value });
         rest = &rest[value_end + 1..];
     }
     found
 }
 
 /// Every metric of ours that a query names, with what stands in its braces.
-fn metrics(query: &str) -> Vec<(String, Vec<(String, String, String)>)> {
+fn metrics(query: &str) -> Vec<(String, Vec<Selector>)> {
     let mut found = Vec::new();
     for (at, _) in query.match_indices("leasehold_") {
         let rest = &query[at..];
@@ -240,7 +249,7 @@ fn alerts_and_dashboard_name_only_what_a_real_run_exports_and_promtool_takes_all
     for query in &all {
         for (name, selectors) in metrics(query) {
             let Some(labels) = exported.get(&name) else { panic!("{name} is not exported: {query}") };
-            for (label, operator, value) in selectors {
+            for Selector { label, operator, value } in selectors {
                 let known = labels.contains(&label) || OF_THE_TARGET.contains(&label.as_str());
                 assert!(known, "{name} has no label {label}: {query}");
                 let values = match label.as_str() {

@@ -26,6 +26,7 @@ mod manifests;
 mod memory;
 mod native;
 mod node;
+mod policy;
 mod refusals;
 mod stage;
 

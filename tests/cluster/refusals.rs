@@ -127,7 +127,8 @@ fn a_generation_that_does_not_fit_leaves_the_old_one_in_place_where_everybody_se
     assert_eq!(page(), "a".repeat(40 * 1024));
     let status = pod.status();
     assert_eq!(status["ready"], true, "what is there is valid: {status}");
-    let number = status["generation"]["number"].as_u64().unwrap();
+    let number =
+        status["generation"]["number"].as_u64().and_then(|number| u32::try_from(number).ok()).unwrap();
     let address =
         format!("{}:9441", pod.get().unwrap()["status"]["podIP"].as_str().unwrap()).parse().unwrap();
     let get = |path: &str| {
@@ -137,7 +138,8 @@ fn a_generation_that_does_not_fit_leaves_the_old_one_in_place_where_everybody_se
     };
     assert_eq!(get("/readyz").0, 200);
     let metrics = get("/metrics").1;
-    assert!(metrics.lines().any(|line| line == format!("leasehold_generation {number}")), "{metrics}");
+    let generation = metrics.lines().find_map(|line| line.strip_prefix("leasehold_generation "));
+    assert_eq!(generation.and_then(|value| value.parse().ok()), Some(f64::from(number)), "{metrics}");
 
     // What fits again follows by itself.
     kv.put("page", value(50, "c"));
@@ -145,7 +147,7 @@ fn a_generation_that_does_not_fit_leaves_the_old_one_in_place_where_everybody_se
     let status = pod.status();
     assert_eq!(
         (&status["refused"], status["generation"]["number"].as_u64()),
-        (&json!(null), Some(number + 1))
+        (&json!(null), Some(u64::from(number) + 1))
     );
     assert_eq!((pod.restarts("application"), pod.restarts("leasehold")), (0, 0));
     assert!(!pod.log("application").contains("failed"), "{}", pod.log("application"));

@@ -126,6 +126,8 @@ impl Desk {
     #[track_caller]
     fn new(in_the_cluster: bool) -> Self {
         let folder = scratch().join(unique("desk"));
+        // An earlier run's.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(folder.join("bin")).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let programs = [
