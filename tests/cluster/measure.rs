@@ -31,7 +31,7 @@ use stage::{APPLICATION, Changes, Stage};
 const SOON: Duration = Duration::from_secs(60);
 
 const PODS: usize = 20;
-const RUNS: usize = 7;
+const RUNS: usize = 5;
 /// How old the youngest pod is when memory is read.
 const SETTLED: Duration = Duration::from_secs(30);
 
