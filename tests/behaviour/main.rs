@@ -20,6 +20,7 @@ mod inflight;
 mod lifecycle;
 mod observability;
 mod outage;
+mod plain_machines;
 mod rotation;
 mod sessions;
 mod stage;
