@@ -28,6 +28,7 @@ use termination::Termination;
 
 /// The whole program. Called once, before any thread is started.
 pub fn main() -> ExitCode {
+    process::switch_backtraces_off();
     let environment = process::read_environment();
     let termination = Termination::new(&environment);
     process::hook_panics({

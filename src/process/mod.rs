@@ -20,7 +20,7 @@ mod child;
 
 pub use allocator::{ALLOCATOR, Allocator};
 pub use descriptor::watched;
-pub use environment::{is_secret_name, read_environment, scrub_environment};
+pub use environment::{is_secret_name, read_environment, scrub_environment, switch_backtraces_off};
 pub use find::{FindError, Process};
 pub use harden::harden;
 pub use panic::hook_panics;

@@ -10,8 +10,7 @@ use crate::stage::{Changes, Stage};
 #[test]
 fn behind_a_hook_the_application_starts_after_the_first_generation_too() {
     let stage = Stage::new("hook", "10m", "1h");
-    stage.deploy("native", &Changes::default().component("fast-start"));
-    let pod = stage.pod();
+    let pod = stage.deploy_and_hold_back("native", &Changes::default().component("fast-start"));
     let leasehold = pod.get().unwrap()["spec"]["initContainers"][0].take();
     assert!(
         leasehold["startupProbe"].is_null() && leasehold["lifecycle"]["postStart"].is_object(),

@@ -27,6 +27,16 @@ fn a_job_without_native_sidecars_completes_since_ours_follows_the_applications_e
 }
 
 #[test]
+fn a_job_without_native_sidecars_completes_also_when_its_work_is_over_in_a_moment() {
+    let stage = Stage::new("moment", "10m", "1h");
+    let changes = Changes::default()
+        .environment("CREDENTIALS", "1")
+        .own_environment("APPLICATION_PROCESS", "application");
+    stage.deploy("job-classic", &changes);
+    completes(&stage, "web");
+}
+
+#[test]
 fn a_cron_jobs_run_completes_and_leaves_nothing() {
     let stage = Stage::new("cron", "10m", "1h");
     let soon = r#"[{ "op": "replace", "path": "/spec/schedule", "value": "@every 5s" }]"#;

@@ -31,7 +31,7 @@ use stage::{APPLICATION, Changes, Stage};
 const SOON: Duration = Duration::from_secs(60);
 
 const PODS: usize = 20;
-const RUNS: usize = 7;
+const RUNS: usize = 5;
 /// How old the youngest pod is when memory is read.
 const SETTLED: Duration = Duration::from_secs(30);
 
@@ -50,14 +50,9 @@ enum Gate {
     Hook,
 }
 
-#[test]
-fn twenty_pods_beside_twenty_with_the_agent_and_how_soon_the_application_starts() {
-    let table = [memory(), starts()].concat();
-    println!("\n{table}");
-}
-
 /// Both kinds of pods at once, so that what they can share with their like is shared.
-fn memory() -> String {
+#[test]
+fn memory_of_twenty_pods_and_of_twenty_with_the_agent() {
     let kinds = [("leasehold", Beside::Leasehold), ("Vault agent", Beside::Agent)];
     let stages = kinds.map(|(name, beside)| {
         let stage = Stage::new("twenty", "30m", "1h");
@@ -101,7 +96,7 @@ fn memory() -> String {
         };
         row(&mut table, [(*name).to_owned(), column(0), column(1), column(2), column(3)]);
     }
-    table
+    println!("\n{table}");
 }
 
 /// Of a container's own process: resident, proportional, private dirty; and what is charged to its memory group.
@@ -120,7 +115,8 @@ fn reading(pod: &Pod<'_>, container: &str) -> [f64; 4] {
 }
 
 /// One pod at a time, kind by kind in turn, so that a busy moment of the machine meets all kinds.
-fn starts() -> String {
+#[test]
+fn time_until_the_application_starts_behind_each_gate() {
     let kinds = [
         ("no sidecar", Beside::Nothing, Gate::Probe, false),
         ("leasehold, probe", Beside::Leasehold, Gate::Probe, false),
@@ -138,13 +134,13 @@ fn starts() -> String {
         }
     }
     let mut table = format!(
-        "\nFrom `kubectl apply` to the application's first line, {RUNS} runs each, in seconds: least, median, \
+        "From `kubectl apply` to the application's first line, {RUNS} runs each, in seconds: least, median, \
          most.\n100m: with the manifests' limits of processor time, the others without any.\n\n"
     );
     for ((name, ..), times) in kinds.iter().zip(times) {
         writeln!(table, "{name:<24}{}", spread(times, 2)).unwrap();
     }
-    table
+    println!("\n{table}");
 }
 
 fn start(stage: &Stage, manifest: &str) -> f64 {

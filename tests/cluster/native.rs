@@ -15,8 +15,7 @@ use crate::stage::{Changes, Stage};
 #[test]
 fn the_application_starts_after_the_first_generation_rotates_without_a_failed_log_in_and_leaves_nothing() {
     let stage = Stage::new("native", "15s", "30s");
-    stage.deploy("native", &Changes::default().environment("DRAIN", "5"));
-    let pod = stage.pod();
+    let pod = stage.deploy_and_hold_back("native", &Changes::default().environment("DRAIN", "5"));
     pod.wait_until_ready("application");
     eventually("it started", SOON, || pod.log("application").contains("started"));
     let (ours, its) = (pod.lines("leasehold"), pod.lines("application"));

@@ -1,25 +1,21 @@
 //! `deploy/policy`: what the policies refuse and what they admit, each way around them as a file under
 //! `tests/cluster/policy`.
 
+mod example;
 mod fixture;
 mod installed;
+mod kustomize;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use harness::eventually;
-use harness::vault::unique;
 use leasehold_harness as harness;
 use serde_json::{Value, json};
 
 use crate::SOON;
-use crate::node::{Said, Space, kubectl, kubectl_with};
-use crate::policy::fixture::{Expected, cases, yaml};
+use crate::node::{Said, Space, kubectl_with};
+use crate::policy::fixture::{Expected, cases};
 use crate::policy::installed::Installed;
-use crate::stage::relative;
-
-/// Of no image that there is.
-const DIGEST: &str = "sha256:00000000000000000000000000000000000000000000000000000000000000aa";
 
 /// What most tests of how policies are bound need of them.
 const LITERALS: &[&str] = &["leasehold-no-literal-secrets"];
@@ -64,6 +60,16 @@ fn every_way_around_is_refused_and_what_is_right_is_admitted() {
             let shown = refusals.iter().any(|refusal| refusal.contains(&message));
             assert!(shown, "no case is refused with: {message}");
         }
+    }
+
+    // Nor does the API server find fault with their types, for any kind.
+    for policy in &installed.policies {
+        let name = policy["metadata"]["name"].as_str().expect("a name");
+        let checked = eventually("the types are checked", 2 * SOON, || {
+            let policy = installed.space.get("validatingadmissionpolicy", name)?;
+            policy["status"]["typeChecking"].as_object().cloned()
+        });
+        assert_eq!(checked.get("expressionWarnings"), None, "{name}");
     }
 }
 
@@ -181,19 +187,6 @@ fn what_several_policies_say_they_say_word_for_word() {
 }
 
 #[test]
-fn the_api_server_finds_no_fault_with_their_types() {
-    let installed = Installed::new("base", &[], "policy-types");
-    for policy in &installed.policies {
-        let name = policy["metadata"]["name"].as_str().expect("a name");
-        let checked = eventually("the types are checked", 3 * SOON, || {
-            let policy = installed.space.get("validatingadmissionpolicy", name)?;
-            policy["status"]["typeChecking"].as_object().cloned()
-        });
-        assert_eq!(checked.get("expressionWarnings"), None, "{name}");
-    }
-}
-
-#[test]
 fn without_its_parameters_one_that_denies_refuses_all_and_one_that_warns_nothing() {
     let refused = |said: Said| if said.success { Err(said.stderr) } else { Ok(said.stderr) };
     let denying = Installed::new("overlays/deny", LITERALS, "policy-absent");
@@ -264,14 +257,15 @@ fn what_was_there_before_can_be_changed_elsewhere_and_not_made_anew() {
     space.create(&pod("literal", "DB_PASSWORD")).done();
     let deployment = cases("kinds/deployment").remove(0).remove(0).body;
     space.create(&deployment).done();
-    let name = yaml(&deployment)["metadata"]["name"].as_str().expect("a name").to_owned();
+    let made: Value = serde_json::from_str(&deployment).expect("made as JSON");
+    let name = made["metadata"]["name"].as_str().expect("made with a name");
 
     let installed = Installed::over(space, "overlays/deny", LITERALS);
     let space = &installed.space;
     space.kubectl(&["label", "pod", "literal", "team=web"]).done();
-    space.kubectl(&["scale", "deployment", &name, "--replicas=1"]).done();
-    space.kubectl(&["scale", "deployment", &name, "--replicas=0"]).done();
-    let again = space.kubectl(&["rollout", "restart", "deployment", &name]);
+    space.kubectl(&["scale", "deployment", name, "--replicas=1"]).done();
+    space.kubectl(&["scale", "deployment", name, "--replicas=0"]).done();
+    let again = space.kubectl(&["rollout", "restart", "deployment", name]);
     assert!(again.stderr.contains("a literal secret in env: DB_PASSWORD"), "{}", again.stderr);
     // An ephemeral container is judged alone.
     let debug = json!({
@@ -297,63 +291,4 @@ fn more_text_than_can_be_judged_is_refused_and_a_long_script_is_not() {
     let said =
         create("longer", &format!("{}application --password=hunter2", line.repeat(1024 * 1024 / line.len())));
     assert!(!said.success && said.stderr.contains("ValidatingAdmissionPolicy"), "{}", said.stderr);
-}
-
-#[test]
-fn every_mode_and_component_of_kustomize_is_admitted() {
-    // The workloads are created, but make no pods: what runs is the other scenarios'.
-    let installed = Installed::new("overlays/deny", &[], "policy-kustomize");
-    let restricted = "pod-security.kubernetes.io/enforce=restricted";
-    kubectl(&["label", "--overwrite", "namespace", &installed.space.name, restricted]).done();
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kustomize");
-    let folders = |place: PathBuf| -> Vec<String> {
-        let entries = std::fs::read_dir(&place).expect("it is there").flatten();
-        let folders = entries.filter(|entry| entry.path().join("kustomization.yaml").exists());
-        let mut names: Vec<String> =
-            folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.sort();
-        names
-    };
-    let (modes, components) = (folders(manifests.clone()), folders(manifests.join("components")));
-    assert!(modes.len() >= 6 && components.len() >= 4, "{modes:?} {components:?}");
-
-    let mut refused = Vec::new();
-    for mode in &modes {
-        for component in std::iter::once(None).chain(components.iter().map(Some)) {
-            let folder =
-                Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster").join(unique("policy-kustomize"));
-            std::fs::create_dir_all(&folder).expect("it can be made");
-            let beside = |place: PathBuf| relative(&folder, &place);
-            let kustomization = json!({
-                "apiVersion": "kustomize.config.k8s.io/v1beta1",
-                "kind": "Kustomization",
-                "nameSuffix": format!("-{mode}-{}", component.map_or("alone", |component| component)),
-                "resources": [beside(manifests.join(mode))],
-                "components": component.iter()
-                    .map(|component| beside(manifests.join("components").join(component)))
-                    .collect::<Vec<_>>(),
-                "images": [{ "name": "leasehold", "newName": "leasehold", "digest": DIGEST }],
-                "patches": [
-                    { "target": { "kind": "Deployment|StatefulSet" },
-                      "patch": "- { op: add, path: /spec/replicas, value: 0 }" },
-                    { "target": { "kind": "Job|CronJob" },
-                      "patch": "- { op: add, path: /spec/suspend, value: true }" },
-                ],
-            });
-            std::fs::write(folder.join("kustomization.yaml"), kustomization.to_string())
-                .expect("it can be written");
-            let rendered = kubectl(&["kustomize", folder.to_str().expect("UTF-8")]).done();
-            assert!(rendered.contains(DIGEST), "{mode}: {rendered}");
-            let said = installed.space.create(&rendered);
-            if !said.success {
-                refused.push(format!("{mode} with {component:?}: {}", said.stderr));
-            }
-        }
-    }
-    assert!(refused.is_empty(), "{}", refused.join("\n"));
-
-    // Without a digest the same is refused.
-    let rendered = kubectl(&["kustomize", manifests.join(&modes[0]).to_str().expect("UTF-8")]).done();
-    let said = installed.space.create(&rendered);
-    assert!(said.stderr.contains("an image of leasehold without a digest"), "{}", said.stderr);
 }

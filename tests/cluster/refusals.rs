@@ -18,7 +18,9 @@ fn an_unreachable_vault_ends_it_with_75_at_the_deadline_and_the_pods_status_says
     let nobody = format!("http://{}", ports::free());
     let changes = Changes::default()
         .configuration(ADDRESS, &nobody)
-        .own_environment("LEASEHOLD_STARTUP_DEADLINE", "12s");
+        .own_environment("LEASEHOLD_STARTUP_DEADLINE", "12s")
+        // The released binary has nothing to make a backtrace from, and must not be brought to try.
+        .own_environment("RUST_BACKTRACE", "1");
     stage.deploy("native", &changes);
     let pod = stage.pod();
     let end = pod.end_of("leasehold");

@@ -222,9 +222,31 @@ impl Stage {
     /// The accessors of the tokens that were given out for its service account since the beginning.
     #[track_caller]
     pub(crate) fn tokens(&self) -> Vec<String> {
-        let log_ins = vault().audit().matching(self.start, "update", "auth/kubernetes/login");
-        let ours = log_ins.iter().filter(|entry| entry.line["request"]["data"]["role"] == *self.role);
-        ours.filter_map(|entry| entry.accessor().map(str::to_owned)).collect()
+        self.log_ins().iter().filter_map(|entry| entry.accessor().map(str::to_owned)).collect()
+    }
+
+    /// Every log-in that was tried with its role since the beginning.
+    #[track_caller]
+    pub(crate) fn log_ins(&self) -> Vec<Entry> {
+        let mut log_ins = vault().audit().matching(self.start, "update", "auth/kubernetes/login");
+        log_ins.retain(|entry| entry.line["request"]["data"]["role"] == *self.role);
+        log_ins
+    }
+
+    /// Applies a mode while its log-in is refused, and lets it in once a refusal was seen, and that nothing of the
+    /// application had run by then.
+    #[track_caller]
+    pub(crate) fn deploy_and_hold_back(&self, mode: &str, changes: &Changes) -> Pod<'_> {
+        self.change_role(json!({ "bound_service_account_names": "somebody-else" }));
+        self.deploy(mode, changes);
+        let pod = self.pod();
+        let refused = || self.log_ins().iter().filter(|log_in| log_in.refused()).count();
+        // More than one: time in which a kubelet would have started the application.
+        eventually("it is refused", SOON, || refused() >= 3);
+        let application = pod.container("application").expect("it is shown from the beginning");
+        assert_eq!(application["state"]["waiting"]["reason"], "PodInitializing", "{application}");
+        self.change_role(json!({ "bound_service_account_names": "web" }));
+        pod
     }
 
     /// Waits until nothing of it is left at the servers: no role in PostgreSQL, no lease, no token.

@@ -67,11 +67,17 @@ impl Installed {
     /// The same in that namespace.
     #[track_caller]
     pub(super) fn over(space: Space, folder: &str, wanted: &[&str]) -> Self {
+        Self::of(space, rendered(folder), wanted)
+    }
+
+    /// The same of those objects.
+    #[track_caller]
+    pub(super) fn of(space: Space, objects: Vec<Value>, wanted: &[&str]) -> Self {
         kind_of_parameters();
         let mut installed =
             Self { space, policies: Vec::new(), bindings: Vec::new(), parameters: String::new() };
         let place = json!(installed.space.name);
-        for mut object in rendered(folder) {
+        for mut object in objects {
             let of_policy = object["spec"]["policyName"].as_str().or(object["metadata"]["name"].as_str());
             let parameters = object["kind"] == "PolicyParameters";
             if !parameters && !wanted.is_empty() && !wanted.contains(&of_policy.expect("a name")) {
@@ -91,7 +97,10 @@ impl Installed {
                     object["metadata"]["name"] = name;
                     let spec = &mut object["spec"];
                     spec["policyName"] = installed.name(&spec["policyName"]);
-                    spec["paramRef"]["name"] = installed.name(&spec["paramRef"]["name"]);
+                    if let Some(parameters) = spec.get("paramRef").map(|reference| &reference["name"]) {
+                        let parameters = installed.name(parameters);
+                        spec["paramRef"]["name"] = parameters;
+                    }
                     spec["matchResources"]["namespaceSelector"]["matchLabels"] =
                         json!({ "kubernetes.io/metadata.name": place });
                     installed.bindings.push(object.clone());
