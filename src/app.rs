@@ -7,15 +7,15 @@
 
 mod build;
 mod end;
+mod failure;
 mod reload;
+mod signals;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Environment, Error};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use leasehold_core::Environment;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ use crate::notify_app::Announcements;
 use crate::publisher::{NoSet, ToPublisher};
 use crate::status::Board;
 use crate::systemd::ServiceManager;
+pub use failure::Failure;
+use signals::{Ending, Signals, Told};
 
 /// How the process works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,55 +41,6 @@ pub enum Mode {
     /// One generation, then everything is left to a successor.
     Init,
 }
-
-/// Why the process ends before its time.
-#[derive(Debug)]
-pub enum Failure {
-    /// A store's answer that no waiting mends.
-    Store(Error),
-    /// The start took too long; what was still missing, in words.
-    Deadline {
-        /// The deadline.
-        after: Duration,
-        /// What was missing, and why.
-        missing: String,
-    },
-    /// A secret with `on_expiry: exit` expired.
-    Expired {
-        /// Which.
-        secret: String,
-    },
-    /// The output or the state directory cannot be used.
-    Output(String),
-    /// The files cannot be made of what the store gave.
-    Render(String),
-    /// It was told to end before the first generation (`init` only).
-    Interrupted,
-    /// Our own fault.
-    Internal(String),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::Deadline { after, missing } => {
-                write!(
-                    f,
-                    "no whole set of secrets within {} (lifecycle.startup_deadline): {missing}",
-                    length(*after)
-                )
-            }
-            Self::Expired { secret } => {
-                write!(f, "secret \"{secret}\" has expired without a successor, and its on_expiry is exit")
-            }
-            Self::Output(text) | Self::Render(text) | Self::Internal(text) => f.write_str(text),
-            Self::Interrupted => f.write_str("told to end before the first set was in place"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// What is to be run.
 pub struct App {
@@ -139,54 +92,6 @@ impl App {
         let outcome = house.live().await;
         house.close(outcome).await
     }
-}
-
-/// The signals that concern the whole process.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next one.
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.terminate.recv() => Told::End(Ending::Terminate),
-            _ = self.interrupt.recv() => Told::End(Ending::Interrupt),
-            _ = self.hangup.recv() => Told::Reload,
-        }
-    }
-
-    /// The next request to end.
-    async fn end(&mut self) -> Ending {
-        loop {
-            if let Told::End(ending) = self.next().await {
-                return ending;
-            }
-        }
-    }
-}
-
-/// What a signal asks for.
-enum Told {
-    End(Ending),
-    Reload,
-}
-
-/// How the end was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    Terminate,
-    Interrupt,
 }
 
 /// Everything that runs, and what holds it together.
@@ -418,24 +323,6 @@ impl House {
         if let Some(keeper) = self.keepers.get(provider) {
             // A keeper that is gone has ended the house already.
             let _ = keeper.send(Order::LookAgain).await;
-        }
-    }
-}
-
-impl From<Fatal> for Failure {
-    fn from(fatal: Fatal) -> Self {
-        match fatal {
-            Fatal::Store(error) => Self::Store(error),
-            Fatal::Expired { secret } => Self::Expired { secret },
-        }
-    }
-}
-
-impl From<NoSet> for Failure {
-    fn from(no_set: NoSet) -> Self {
-        match no_set {
-            NoSet::Render(text) => Self::Render(text),
-            NoSet::Volume(text) => Self::Output(text),
         }
     }
 }
