@@ -127,7 +127,9 @@ impl std::error::Error for ClientError {}
 const SHORT: Duration = Duration::from_secs(5);
 /// For a refresh: as long as the server waits, and a little.
 const LONG: Duration = Duration::from_secs(65);
-/// Between two tries of a probe that waits.
+/// Between two tries of a probe that waits: at first, since a hook asks a process that is just starting and
+/// holds up the next container, and at most.
+const FIRST_PROBE_PAUSE: Duration = Duration::from_millis(10);
 const PROBE_PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Default, Deserialize)]
@@ -181,6 +183,7 @@ impl Client {
     /// again until the answer is yes or that time is over.
     pub async fn probe(&self, probe: Probe, wait: Option<Duration>) -> Result<(), ClientError> {
         let deadline = self.clock.now() + wait.unwrap_or_default();
+        let mut pause = FIRST_PROBE_PAUSE;
         loop {
             let error = match self.probe_once(probe).await {
                 Ok(()) => return Ok(()),
@@ -194,7 +197,8 @@ impl Client {
             if !passing || left.is_zero() {
                 return Err(error);
             }
-            self.clock.sleep(PROBE_PAUSE.min(left)).await;
+            self.clock.sleep(pause.min(left)).await;
+            pause = (pause * 2).min(PROBE_PAUSE);
         }
     }
 
