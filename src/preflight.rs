@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{
-    Bound, Effect, Error, Fetched, Fields, Kind, Login, MissingRight, NoObserver, Origin, Provider, Session,
-    Target, Wanted,
+    Bound, Effect, Error, Fetched, Fields, Kind, Login, MissingRight, NoObserver, NoSpawn, Origin, Provider,
+    Session, Spawn, Target, Wanted,
 };
 
 use crate::config::Config;
@@ -49,7 +49,8 @@ const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 /// Asks every provider of the configuration.
 pub async fn preflight(config: &Config, request: &Request) -> Findings {
-    preflight_with(config, request, |name, settings| settings.build(name, Arc::new(NoObserver))).await
+    let spawn: Arc<dyn Spawn> = Arc::new(NoSpawn);
+    preflight_with(config, request, |name, settings| settings.build(name, Arc::new(NoObserver), &spawn)).await
 }
 
 /// As [`preflight`], with providers from elsewhere.

@@ -1,5 +1,5 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
-//! feature, its name in [`Settings`], and its `type`.
+//! feature, its `type`, and the settings of its crate ([`leasehold_core::ProviderSettings`]).
 
 #[cfg(not(any(feature = "mock", feature = "vault")))]
 compile_error!("a build without any provider fetches nothing: choose the features `vault`, `mock` or both");
@@ -7,21 +7,34 @@ compile_error!("a build without any provider fetches nothing: choose the feature
 use std::path::Path;
 use std::sync::Arc;
 
-use leasehold_core::{Environment, Error, Observer, Problem, Provider, SecretRef};
-use schemars::{Schema, SchemaGenerator};
+use leasehold_core::{
+    Cloud, Environment, Error, Identity, IdentityRequest, Kind, Observer, Operation, Problem, Provider,
+    ProviderSettings, SecretRef, Spawn, Surroundings,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Every `type` that leasehold knows, whether or not this build holds it.
-const KNOWN: &[&str] =
-    &["vault", "aws-secrets-manager", "gcp-secret-manager", "azure-key-vault", "exec", "file", "mock"];
+/// Every `type` that leasehold knows and the feature that holds it, whether or not this build
+/// does.
+const KNOWN: &[(&str, &str)] = &[
+    ("vault", "vault"),
+    ("aws-secrets-manager", "aws"),
+    ("aws-parameter-store", "aws"),
+    ("gcp-secret-manager", "gcp"),
+    ("azure-key-vault", "azure"),
+    ("exec", "exec"),
+    ("file", "file"),
+    ("mock", "mock"),
+];
 
 macro_rules! providers {
-    ($($(#[$doc:meta])* $variant:ident = $kind:literal, $feature:literal, $krate:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $kind:literal, $feature:literal, $settings:ty;)*) => {
         /// The parsed settings of one provider.
         #[allow(clippy::large_enum_variant, reason = "there are a handful of them in a process")]
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Settings {
-            $($(#[$doc])* #[cfg(feature = $feature)] $variant($krate::Settings),)*
+            $($(#[$doc])* #[cfg(feature = $feature)] $variant($settings),)*
         }
 
         /// The `type`s that this build holds.
@@ -31,7 +44,10 @@ macro_rules! providers {
 
         /// What each kind lets a configuration say, without its `type`.
         pub(crate) fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-            vec![$(#[cfg(feature = $feature)] ($kind, <$krate::Raw as schemars::JsonSchema>::json_schema(generator)),)*]
+            vec![$(
+                #[cfg(feature = $feature)]
+                ($kind, <<$settings as ProviderSettings>::Raw as JsonSchema>::json_schema(generator)),
+            )*]
         }
 
         /// Parses the settings of the provider `name`. `raw` has no `type` any more.
@@ -45,27 +61,24 @@ macro_rules! providers {
             raw: Map<String, Value>,
             environment: &Environment,
         ) -> Result<Settings, Vec<Problem>> {
-            match kind {
+            let settings = match kind {
                 $(#[cfg(feature = $feature)] $kind => {
                     // serde's own text may quote a value.
-                    let raw = <$krate::Raw as serde::Deserialize>::deserialize(Value::Object(raw))
+                    let raw = <<$settings as ProviderSettings>::Raw>::deserialize(Value::Object(raw))
                         .map_err(|_| vec![Problem::new("", format!("no settings of a provider of type {kind}"))])?;
-                    $krate::Settings::parse(name, raw, environment).map(Settings::$variant)
+                    <$settings>::parse(name, raw, environment).map(Settings::$variant)?
                 })*
-                other => Err(vec![Problem::new("type", missing(other))]),
-            }
+                other => return Err(vec![Problem::new("type", missing(other))]),
+            };
+            settings.identity_is_held()?;
+            Ok(settings)
         }
 
         impl Settings {
-            /// The provider.
-            ///
-            /// # Errors
-            /// What its crate says: a client that cannot be built.
-            pub fn build(&self, name: &str, observer: Arc<dyn Observer>) -> Result<Box<dyn Provider>, Error> {
+            /// Its `type`.
+            pub fn kind(&self) -> &'static str {
                 match *self {
-                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => {
-                        $krate::build(name, settings.clone(), observer)
-                    })*
+                    $(#[cfg(feature = $feature)] Self::$variant(_) => $kind,)*
                 }
             }
 
@@ -77,10 +90,43 @@ macro_rules! providers {
                 }
             }
 
-            /// Its `type`.
-            pub fn kind(&self) -> &'static str {
+            /// Whether a log-in uses up a wrapping token, so that nobody may log in only to look.
+            pub fn unwraps(&self) -> bool {
                 match *self {
-                    $(#[cfg(feature = $feature)] Self::$variant(_) => $kind,)*
+                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.unwraps(),)*
+                }
+            }
+
+            /// What can be seen to be wrong with a reference before the store is asked.
+            pub(crate) fn check_reference(&self, reference: &SecretRef) -> Vec<Problem> {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => {
+                        settings.check_reference(reference)
+                    })*
+                }
+            }
+
+            fn identity_request(&self) -> Option<&IdentityRequest> {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.identity_request(),)*
+                }
+            }
+
+            fn build_in(&self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
+                match self.clone() {
+                    $(#[cfg(feature = $feature)] Self::$variant(settings) => settings.build(name, surroundings),)*
+                }
+            }
+
+            /// The same settings, logging in with the token in this file.
+            ///
+            /// # Errors
+            /// The log-in takes no such token.
+            pub fn with_jwt_file(&self, file: &Path) -> Result<Self, Problem> {
+                match self.clone() {
+                    $(#[cfg(feature = $feature)] Self::$variant(settings) => {
+                        settings.with_jwt_file(file.to_owned()).map(Self::$variant)
+                    })*
                 }
             }
         }
@@ -89,80 +135,76 @@ macro_rules! providers {
 
 providers! {
     /// Vault and OpenBao.
-    Vault = "vault", "vault", leasehold_vault;
+    Vault = "vault", "vault", leasehold_vault::Settings;
     /// A scripted store, for laptops and tests.
-    Mock = "mock", "mock", leasehold_mock;
+    Mock = "mock", "mock", leasehold_mock::Settings;
+}
+
+impl Settings {
+    /// The provider.
+    ///
+    /// # Errors
+    /// What its crate says: a client that cannot be built.
+    pub fn build(
+        &self,
+        name: &str,
+        observer: Arc<dyn Observer>,
+        spawn: &Arc<dyn Spawn>,
+    ) -> Result<Box<dyn Provider>, Error> {
+        let identity = self
+            .identity_request()
+            .map(|request| prover(name, request, Arc::clone(&observer)))
+            .transpose()?;
+        let surroundings = Surroundings { observer, spawn: Arc::clone(spawn), identity };
+        self.build_in(name, surroundings)
+    }
+
+    /// A log-in by a cloud needs the crate of that cloud.
+    fn identity_is_held(&self) -> Result<(), Vec<Problem>> {
+        match self.identity_request() {
+            Some(IdentityRequest { cloud, .. }) if !holds(cloud) => {
+                let cloud = cloud.as_str();
+                let lacks =
+                    format!("this build holds nothing of {cloud}: take one with the feature `{cloud}`");
+                Err(vec![Problem::new("auth.method", lacks)])
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What is said of a `type` that this build does not hold. It is repeated only where it is one of
 /// ours.
 pub(crate) fn missing(kind: &str) -> String {
     let held = kinds().join(", ");
-    match KNOWN.iter().find(|known| **known == kind) {
-        Some(known) => format!("this build holds no provider of type {known}; it holds: {held}"),
+    match KNOWN.iter().find(|(known, _)| *known == kind) {
+        Some((known, feature)) => format!(
+            "this build holds no provider of type {known} (take one with the feature `{feature}`); it holds: {held}"
+        ),
         None => format!("no such type of provider; this build holds: {held}"),
     }
 }
 
-impl Settings {
-    /// Whether a log-in uses up a wrapping token, so that nobody may log in only to look.
-    pub fn unwraps(&self) -> bool {
-        match *self {
-            #[cfg(feature = "vault")]
-            Self::Vault(ref settings) => settings.unwraps(),
-            #[cfg(feature = "mock")]
-            Self::Mock(_) => false,
-        }
-    }
-
-    /// The same settings, logging in with the token in this file.
-    ///
-    /// # Errors
-    /// The method takes no such token.
-    pub fn with_jwt_file(&self, file: &Path) -> Result<Self, Problem> {
-        match *self {
-            #[cfg(feature = "vault")]
-            Self::Vault(ref settings) => settings.clone().with_jwt_file(file.to_owned()).map(Self::Vault),
-            #[cfg(feature = "mock")]
-            Self::Mock(_) => {
-                let _ = file;
-                Err(Problem::new("", "the mock logs in without one"))
-            }
-        }
-    }
-
-    /// What can be seen to be wrong with a reference before the store is asked.
-    pub(crate) fn check_reference(&self, reference: &SecretRef) -> Vec<Problem> {
-        match self.kind() {
-            "vault" => vault_reference(reference),
-            _ => Vec::new(),
-        }
+/// Whether this build can prove who we are in this cloud.
+fn holds(cloud: &Cloud) -> bool {
+    match cloud {
+        Cloud::Aws { .. } | Cloud::Gcp { .. } | Cloud::Azure { .. } => false,
     }
 }
 
-fn vault_reference(reference: &SecretRef) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let path = reference.path.as_str();
-    if let Some(rest) = path.strip_prefix('/') {
-        let also = if rest.starts_with("v1/") { ", nor with `v1/`" } else { "" };
-        problems.push(Problem::new("path", format!("a path does not begin with a slash{also}")));
-    } else if path.starts_with("v1/") {
-        problems.push(Problem::new("path", "a path begins with its mount, not with `v1/`"));
+/// Who proves who we are, for a log-in that hangs on that.
+fn prover(
+    name: &str,
+    request: &IdentityRequest,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn Identity>, Error> {
+    let _ = observer;
+    match request.cloud {
+        Cloud::Aws { .. } | Cloud::Gcp { .. } | Cloud::Azure { .. } => Err(Error::new(
+            Kind::Internal,
+            Operation::Login,
+            name,
+            "this build holds nothing of the cloud that the log-in hangs on",
+        )),
     }
-    if path.ends_with('/') {
-        problems.push(Problem::new("path", "a path that ends with a slash is a folder, not a secret"));
-    }
-    if path.contains(['?', '#']) {
-        problems.push(Problem::new("path", "a path holds no `?` and no `#`; parameters belong into `data`"));
-    }
-    if path.split('/').any(|part| part == ".." || part == ".") {
-        problems.push(Problem::new("path", "a path holds no `.` and no `..`"));
-    }
-    if path.trim_matches('/').contains("//") {
-        problems.push(Problem::new("path", "a path holds no empty part (`//`)"));
-    }
-    if reference.stage.is_some() {
-        problems.push(Problem::new("stage", "Vault knows no stages; `version` pins a version"));
-    }
-    problems
 }

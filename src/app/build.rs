@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::Provider;
+use leasehold_core::{NoSpawn, Provider, Spawn};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -39,8 +39,9 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let renderer =
         Renderer::new(&config.files).map_err(|error| Failure::Render(publisher::all_words(&error)))?;
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
+    let spawn: Arc<dyn Spawn> = Arc::new(NoSpawn);
     for (name, provider) in &config.providers {
-        let built = provider.settings.build(name, events.observer(name)).map_err(Failure::Store)?;
+        let built = provider.settings.build(name, events.observer(name), &spawn).map_err(Failure::Store)?;
         providers.insert(name.clone(), Arc::from(built));
     }
     let mut patience =

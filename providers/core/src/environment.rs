@@ -1,17 +1,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::secret::SecretBytes;
 
 /// The process's environment as it was at the start, taken before secrets in it are overwritten.
-/// Providers read it here and never from the process.
-#[derive(Default)]
-pub struct Environment(BTreeMap<String, SecretBytes>);
+/// Providers read it here and never from the process. Clones share it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(Arc<BTreeMap<String, SecretBytes>>);
 
 impl Environment {
     /// The variables given; those that are no UTF-8 are left out by the caller.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name, SecretBytes::from_text(value))).collect())
+        let held = variables.into_iter().map(|(name, value)| (name, SecretBytes::from_text(value)));
+        Self(Arc::new(held.collect()))
     }
 
     /// The value of a variable, where it is set and not empty.

@@ -13,22 +13,28 @@
 mod environment;
 mod error;
 mod fetched;
+mod identity;
 mod observer;
 mod problem;
 mod provider;
 mod reference;
 mod secret;
 mod session;
+mod settings;
+mod spawn;
 
 pub use environment::Environment;
 pub use error::{Error, Kind, Operation};
 pub use fetched::{Bound, Fetched, Lease, Term};
+pub use identity::{Cloud, Identity, IdentityRequest, Proof};
 pub use observer::{NoObserver, Observer};
 pub use problem::Problem;
 pub use provider::{Effect, Login, MissingRight, Provider, Target, Traits, Wanted};
 pub use reference::SecretRef;
 pub use secret::{Field, Fields, SecretBytes, Shape};
 pub use session::{Origin, Session};
+pub use settings::{ProviderSettings, Surroundings};
+pub use spawn::{Failed, NoSpawn, Program, Ran, Spawn, Status};
 
 /// Re-exported so that a provider implements [`Provider`] with the same version of the macro.
 pub use async_trait::async_trait;

@@ -6,12 +6,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leasehold_core::{Environment, Fields, Problem};
+use leasehold_core::{Environment, Error, Fields, Problem, Provider, ProviderSettings, Surroundings};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::made_up;
+use crate::mock::Mock;
 use crate::script::{self, Line};
 
 /// `type: mock` as it is written.
@@ -233,10 +234,11 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Turns what is written into valid settings, or says everything that is wrong with it. The
-    /// environment is not asked: a mock needs nothing from it.
-    pub fn parse(_name: &str, raw: Raw, _environment: &Environment) -> Result<Self, Vec<Problem>> {
+impl ProviderSettings for Settings {
+    type Raw = Raw;
+
+    /// The environment is not asked: a mock needs nothing from it.
+    fn parse(_name: &str, raw: Raw, _environment: &Environment) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let defaults = Self::default();
         let standard = life(
@@ -271,16 +273,22 @@ impl Settings {
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 
+    fn identity(&self) -> String {
+        format!("mock:{}", self.seed)
+    }
+
+    /// Its store starts empty; the script's time starts now.
+    fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
+        Ok(Mock::of_process(self).provider(name, surroundings.observer))
+    }
+}
+
+impl Settings {
     /// The same from YAML text, for tests.
     pub fn from_yaml(text: &str) -> Result<Self, Vec<Problem>> {
         let raw: Raw = serde_saphyr::from_str(text)
             .map_err(|_| vec![Problem::new("", "is no configuration of a mock provider")])?;
         Self::parse("mock", raw, &Environment::default())
-    }
-
-    /// What names this store in a hand-over: never a secret.
-    pub fn identity(&self) -> String {
-        format!("mock:{}", self.seed)
     }
 
     /// How the secret at this path lives.

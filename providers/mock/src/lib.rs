@@ -25,20 +25,6 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
-use leasehold_core::{Error, Observer, Provider};
-
 pub use config::{Given, Raw, RawLine, RawSecret, RawSession, SecretKind, SessionKind, Settings};
 pub use fault::Fault;
 pub use mock::{Hold, LivingLease, LivingSession, Mock, Request};
-
-/// The provider as the configuration describes it, under this name. Its store starts empty; the
-/// script's time starts now.
-pub fn build(
-    name: &str,
-    settings: Settings,
-    observer: Arc<dyn Observer>,
-) -> Result<Box<dyn Provider>, Error> {
-    Ok(Mock::of_process(settings).provider(name, observer))
-}

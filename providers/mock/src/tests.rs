@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use leasehold_core::{
     Bound, Effect, Environment, Error, Fetched, Kind, Lease, Login, NoObserver, Operation, Origin, Provider,
-    SecretRef, Session, Target, Wanted,
+    ProviderSettings, SecretRef, Session, Surroundings, Target, Wanted,
 };
 
 use crate::{Fault, Mock, Raw, Settings};
@@ -194,8 +194,8 @@ async fn the_same_seed_and_requests_give_the_same_values_whatever_happens_betwee
 #[tokio::test(start_paused = true)]
 async fn what_one_process_took_is_unknown_to_the_next_one_on_the_same_seed() {
     let settings = Settings::default();
-    let first = crate::build("mock", settings.clone(), Arc::new(NoObserver)).unwrap();
-    let second = crate::build("mock", settings, Arc::new(NoObserver)).unwrap();
+    let first = settings.clone().build("mock", Surroundings::observed(Arc::new(NoObserver))).unwrap();
+    let second = settings.build("mock", Surroundings::observed(Arc::new(NoObserver))).unwrap();
     let session = login(&*first).await;
     let taken = take(&*first, &session, WEB).await;
     assert_eq!(kind(second.lookup(&session, Target::Session).await), Some(Kind::SessionEnded));

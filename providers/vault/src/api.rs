@@ -13,12 +13,11 @@ use vaultrs::api::EndpointMiddleware;
 use crate::address::Address;
 use crate::auth::is_header_safe;
 use crate::client::Http;
-use crate::connect::Trouble;
 use crate::endpoints::Reply;
 use crate::error::{Site, kind_of};
-use crate::limit::now;
-use crate::proxy::Proxy;
-use crate::tls::TlsFiles;
+use leasehold_http::Transport;
+use leasehold_http::Trouble;
+use leasehold_http::now;
 
 /// Longer than any path that Vault knows; a request line has its limits too.
 const LONGEST_PATH: usize = 4096;
@@ -58,15 +57,14 @@ impl Api {
     pub(crate) fn new(
         provider: &str,
         address: Address,
-        tls: TlsFiles,
-        proxy: Proxy,
+        transport: Transport,
         observer: Arc<dyn Observer>,
     ) -> Self {
         let shown = address.full();
         Self {
             provider: provider.to_owned(),
             address: shown,
-            http: Http::new(provider, address, tls, proxy),
+            http: Http::new(provider, address, transport),
             observer,
         }
     }

@@ -1,12 +1,11 @@
 //! The provider: the contract of `leasehold-core` on the API.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{
-    Effect, Error, Fetched, Lease, Login, MissingRight, Observer, Operation, Provider, SecretBytes,
-    SecretRef, Session, Target, Term, Traits, Wanted, async_trait,
+    Effect, Error, Fetched, Lease, Login, MissingRight, Operation, Provider, SecretBytes, SecretRef, Session,
+    Surroundings, Target, Term, Traits, Wanted, async_trait,
 };
 
 use crate::api::{Api, Ask};
@@ -27,10 +26,10 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
-    pub(crate) fn new(name: &str, settings: Settings, observer: Arc<dyn Observer>) -> Self {
-        let Settings { address, namespace, auth, tls, proxy } = settings;
+    pub(crate) fn new(name: &str, settings: Settings, surroundings: Surroundings) -> Self {
+        let Settings { address, namespace, auth, transport } = settings;
         Self {
-            api: Api::new(name, address, tls, proxy, observer),
+            api: Api::new(name, address, transport, surroundings.observer),
             auth,
             namespace,
             mounts: Mounts::default(),

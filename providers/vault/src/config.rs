@@ -5,15 +5,15 @@
 
 use std::path::PathBuf;
 
-use leasehold_core::{Environment, Problem};
-use rustls::pki_types::ServerName;
+use leasehold_core::{Environment, Error, Problem, Provider, ProviderSettings, SecretRef, Surroundings};
+use leasehold_http::Transport;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::address::Address;
 use crate::auth::{self, Auth};
-use crate::proxy::Proxy;
-use crate::tls::TlsFiles;
+use crate::backend::Vault;
+use crate::reference;
 
 /// A Vault or OpenBao server.
 #[derive(Deserialize, JsonSchema)]
@@ -55,23 +55,35 @@ pub struct RawTls {
     pub client_key: Option<PathBuf>,
 }
 
+impl RawTls {
+    /// The file wins over the environment.
+    fn with_variables(self, environment: &Environment) -> leasehold_http::RawTls {
+        let file =
+            |written: Option<PathBuf>, name| written.or_else(|| environment.value(name).map(PathBuf::from));
+        leasehold_http::RawTls {
+            ca_file: file(self.ca_file, "VAULT_CACERT"),
+            server_name: self
+                .server_name
+                .or_else(|| environment.value("VAULT_TLS_SERVER_NAME").map(str::to_owned)),
+            client_certificate: file(self.client_certificate, "VAULT_CLIENT_CERT"),
+            client_key: file(self.client_key, "VAULT_CLIENT_KEY"),
+        }
+    }
+}
+
 /// A provider's settings, valid. Its `Debug` shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub(crate) address: Address,
     pub(crate) namespace: Option<String>,
     pub(crate) auth: Auth,
-    pub(crate) tls: TlsFiles,
-    pub(crate) proxy: Proxy,
+    pub(crate) transport: Transport,
 }
 
-impl Settings {
-    /// Checks what was written and fills in what the environment says; the file wins. Every
-    /// problem is reported, each with its key. `name` is the provider's in the configuration.
-    ///
-    /// # Errors
-    /// All problems, at least one.
-    pub fn parse(name: &str, raw: Raw, environment: &Environment) -> Result<Self, Vec<Problem>> {
+impl ProviderSettings for Settings {
+    type Raw = Raw;
+
+    fn parse(name: &str, raw: Raw, environment: &Environment) -> Result<Self, Vec<Problem>> {
         let _ = name;
         let mut problems = Problems::default();
         let address = match raw.address.as_deref().or(environment.value("VAULT_ADDR")) {
@@ -86,11 +98,11 @@ impl Settings {
             .as_deref()
             .or(environment.value("VAULT_NAMESPACE"))
             .and_then(|namespace| problems.namespace("namespace", namespace));
-        let tls = problems.tls(raw.tls, environment);
-        let proxy = problems.one(Proxy::parse(raw.proxy.as_deref(), environment));
+        let tls = raw.tls.with_variables(environment);
+        let transport = problems.all(Transport::parse(tls, raw.proxy.as_deref(), environment));
         let auth = Auth::parse(raw.auth, environment, &mut problems);
         if let Some(Auth { method: auth::Method::Cert(_), .. }) = &auth {
-            if tls.as_ref().is_some_and(|tls| tls.identity.is_none()) {
+            if transport.as_ref().is_some_and(|transport| !transport.tls.has_client_certificate()) {
                 problems.add(
                     "auth.method",
                     "cert needs our certificate: set tls.client_certificate and tls.client_key",
@@ -100,32 +112,33 @@ impl Settings {
                 problems.add("auth.method", "cert needs tls: address must begin with https://");
             }
         }
-        match (address, tls, proxy, auth, problems.0.is_empty()) {
-            (Some(address), Some(tls), Some(proxy), Some(auth), true) => {
-                Ok(Self { address, namespace, auth, tls, proxy })
+        match (address, transport, auth, problems.0.is_empty()) {
+            (Some(address), Some(transport), Some(auth), true) => {
+                Ok(Self { address, namespace, auth, transport })
             }
             _ => Err(problems.0),
         }
     }
 
-    /// What tells this store and log-in from others, for the hand-over: address, namespaces,
-    /// method, mount and whom we log in as. Never a credential.
-    pub fn identity(&self) -> String {
+    /// Address, namespaces, method, mount and whom we log in as.
+    fn identity(&self) -> String {
         let namespace = self.namespace.as_deref().unwrap_or_default();
         format!("vault {} namespace={namespace} {}", self.address.full(), self.auth.identity())
     }
 
-    /// Whether a log-in uses up a wrapping token, so that nobody may log in only to look.
-    pub fn unwraps(&self) -> bool {
+    fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
+        Ok(Box::new(Vault::new(name, self, surroundings)))
+    }
+
+    fn check_reference(&self, reference: &SecretRef) -> Vec<Problem> {
+        reference::problems(reference)
+    }
+
+    fn unwraps(&self) -> bool {
         self.auth.unwraps()
     }
 
-    /// The same settings, logging in with the token in this file: for who holds another
-    /// identity's token and wants to know what it may do.
-    ///
-    /// # Errors
-    /// The method takes no such token.
-    pub fn with_jwt_file(mut self, file: PathBuf) -> Result<Self, Problem> {
+    fn with_jwt_file(mut self, file: PathBuf) -> Result<Self, Problem> {
         self.auth.take_jwt_file(file)?;
         Ok(self)
     }
@@ -138,10 +151,6 @@ pub(crate) struct Problems(Vec<Problem>);
 impl Problems {
     pub(crate) fn add(&mut self, key: &str, message: impl Into<String>) {
         self.0.push(Problem::new(key, message));
-    }
-
-    fn one<T>(&mut self, found: Result<T, Problem>) -> Option<T> {
-        found.map_err(|problem| self.0.push(problem)).ok()
     }
 
     fn all<T>(&mut self, found: Result<T, Vec<Problem>>) -> Option<T> {
@@ -182,36 +191,6 @@ impl Problems {
             return None;
         }
         Some(path)
-    }
-
-    fn tls(&mut self, raw: RawTls, environment: &Environment) -> Option<TlsFiles> {
-        let before = self.0.len();
-        let from = |file: Option<PathBuf>, name: &str| file.or(environment.value(name).map(PathBuf::from));
-        let ca = from(raw.ca_file, "VAULT_CACERT").and_then(|path| self.file("tls.ca_file", path));
-        let server_name =
-            raw.server_name.as_deref().or(environment.value("VAULT_TLS_SERVER_NAME")).and_then(|name| {
-                let parsed = ServerName::try_from(name.to_owned());
-                if parsed.is_err() {
-                    self.add("tls.server_name", "is neither a host name nor an IP address");
-                }
-                parsed.ok()
-            });
-        let certificate = from(raw.client_certificate, "VAULT_CLIENT_CERT")
-            .and_then(|path| self.file("tls.client_certificate", path));
-        let key = from(raw.client_key, "VAULT_CLIENT_KEY").and_then(|path| self.file("tls.client_key", path));
-        let identity = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            (Some(_), None) => {
-                self.add("tls.client_key", "is missing: a client certificate goes with its key");
-                None
-            }
-            (None, Some(_)) => {
-                self.add("tls.client_certificate", "is missing: a client key goes with its certificate");
-                None
-            }
-        };
-        (self.0.len() == before).then_some(TlsFiles { ca, server_name, identity })
     }
 }
 

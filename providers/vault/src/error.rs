@@ -7,7 +7,7 @@ use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use leasehold_core::{Error, Kind, Operation};
 
-use crate::connect::Trouble;
+use leasehold_http::Trouble;
 
 /// Where something was tried: what an error begins with.
 #[derive(Clone, Copy)]

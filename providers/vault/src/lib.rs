@@ -19,35 +19,15 @@ mod backend;
 mod check;
 mod client;
 mod config;
-mod connect;
 mod endpoints;
 mod error;
 mod fetch;
 mod kv;
 mod lease;
-mod limit;
 mod mounts;
 mod pki;
-mod proxy;
+mod reference;
 mod session;
-mod tls;
-
-use std::sync::Arc;
-
-use leasehold_core::{Error, Observer, Provider};
 
 pub use auth::RawAuth;
 pub use config::{Raw, RawTls, Settings};
-
-/// Builds the provider. Opens no connection and reads no file: TLS and credential files are read
-/// when they are first needed.
-///
-/// # Errors
-/// None today; a provider that has to prepare something may fail here.
-pub fn build(
-    name: &str,
-    settings: Settings,
-    observer: Arc<dyn Observer>,
-) -> Result<Box<dyn Provider>, Error> {
-    Ok(Box::new(backend::Vault::new(name, settings, observer)))
-}

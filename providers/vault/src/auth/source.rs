@@ -4,7 +4,7 @@ use std::sync::Arc;
 use leasehold_core::SecretBytes;
 
 use crate::config::Problems;
-use crate::tls::why;
+use leasehold_http::why;
 
 /// Larger than any token, password or secret id.
 const LARGEST: u64 = 1024 * 1024;

@@ -1,4 +1,4 @@
-use leasehold_core::{Environment, Problem};
+use leasehold_core::{Environment, Problem, ProviderSettings};
 use schemars::schema_for;
 use serde_json::{Value, json};
 
@@ -36,8 +36,8 @@ fn the_file_wins_over_the_environment() {
         from_environment.identity().split(" as=").next(),
         Some("vault https://elsewhere:8200 namespace=elsewhere auth=token mount=token in=")
     );
-    assert_eq!(from_environment.tls.ca.as_deref(), Some(std::path::Path::new("/etc/ca.pem")));
-    assert!(from_environment.tls.server_name.is_some());
+    assert_eq!(from_environment.transport.tls.ca.as_deref(), Some(std::path::Path::new("/etc/ca.pem")));
+    assert!(from_environment.transport.tls.server_name.is_some());
     let mut raw = good();
     raw["namespace"] = json!("team");
     raw["tls"] = json!({ "ca_file": "/own.pem" });
@@ -47,7 +47,7 @@ fn the_file_wins_over_the_environment() {
         identity,
         "vault https://vault:8200 namespace=team auth=kubernetes mount=kubernetes in= as=web"
     );
-    assert_eq!(from_file.tls.ca.as_deref(), Some(std::path::Path::new("/own.pem")));
+    assert_eq!(from_file.transport.tls.ca.as_deref(), Some(std::path::Path::new("/own.pem")));
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leasehold_core::{
-    Environment, Error, Fetched, Kind, Lease, Login, NoObserver, Observer, Operation, Provider, SecretBytes,
-    SecretRef, Session, Target, Term, Wanted,
+    Environment, Error, Fetched, Kind, Lease, Login, NoObserver, Observer, Operation, Provider,
+    ProviderSettings, SecretBytes, SecretRef, Session, Surroundings, Target, Term, Wanted,
 };
 use leasehold_harness::vault::Vault;
-use leasehold_vault::{Raw, Settings, build};
+use leasehold_vault::{Raw, Settings};
 use serde_json::{Value, json};
 
 /// Longer than a shared machine stalls.
@@ -28,7 +28,7 @@ pub(crate) fn observed(
     let raw: Raw = serde_json::from_value(raw).unwrap();
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let settings = Settings::parse("vault", raw, &Environment::new(environment)).unwrap();
-    build("vault", settings, observer).unwrap()
+    settings.build("vault", Surroundings::observed(observer)).unwrap()
 }
 
 /// A provider that is given a token of the shared server, with these policies.

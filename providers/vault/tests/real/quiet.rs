@@ -4,9 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
-use leasehold_core::{Environment, Target};
+use leasehold_core::{Environment, ProviderSettings, Surroundings, Target};
 use leasehold_harness::vault;
-use leasehold_vault::{Raw, Settings, build};
+use leasehold_vault::{Raw, Settings};
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -64,7 +64,8 @@ async fn no_secret_is_said_at_trace_level_nor_shown_by_debug() {
     .unwrap();
     let settings = Settings::parse("vault", raw, &Environment::default()).unwrap();
     let shown = format!("{settings:?} {}", settings.identity());
-    let provider = build("vault", settings, Arc::new(leasehold_core::NoObserver)).unwrap();
+    let provider =
+        settings.build("vault", Surroundings::observed(Arc::new(leasehold_core::NoObserver))).unwrap();
     let session = session(&*provider).await;
     let shown = format!("{shown} {session:?}");
 

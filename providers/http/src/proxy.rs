@@ -8,7 +8,7 @@ use leasehold_core::{Environment, Problem};
 
 /// The proxy of the configuration, resolved.
 #[derive(Clone, Default)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     matcher: Option<Arc<Matcher>>,
     /// What the matcher was made from: https, http, all, no. Two proxies are the same if this is.
     made_from: [String; 4],
@@ -20,7 +20,10 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// `env` (also where nothing is said), `none`, or the URL of an HTTP proxy.
-    pub(crate) fn parse(raw: Option<&str>, environment: &Environment) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    /// What was written, or a variable of the environment, is no such URL.
+    pub fn parse(raw: Option<&str>, environment: &Environment) -> Result<Self, Problem> {
         match raw {
             Some("none") => Ok(Self::default()),
             None | Some("env") => Self::from_environment(environment),

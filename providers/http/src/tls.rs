@@ -6,21 +6,40 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use leasehold_core::Problem;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-/// What the configuration says of TLS.
+use crate::crypto;
+
+/// TLS of the connections to the store. The files are read again when they change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Tls")]
+pub struct RawTls {
+    /// A PEM file of the CAs to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The name in the server's certificate, where it is not the address's.
+    pub server_name: Option<String>,
+    /// A PEM file of our certificate and its chain, where the server wants one.
+    pub client_certificate: Option<PathBuf>,
+    /// A PEM file of its private key.
+    pub client_key: Option<PathBuf>,
+}
+
+/// What the configuration says of TLS, valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TlsFiles {
+pub struct TlsFiles {
     /// The only CAs that are trusted. Without it, the system's.
-    pub(crate) ca: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
     /// The name that the server's certificate must carry, where it is not the address's.
-    pub(crate) server_name: Option<ServerName<'static>>,
+    pub server_name: Option<ServerName<'static>>,
     /// Our certificate chain and its key.
-    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What the files looked like when they were read.
@@ -28,6 +47,46 @@ pub(crate) struct TlsFiles {
 pub(crate) struct Fingerprint(Vec<Option<[i128; 5]>>);
 
 impl TlsFiles {
+    /// Checks what was written, each problem with its key below the provider. Reads no file.
+    ///
+    /// # Errors
+    /// All problems.
+    pub fn parse(raw: RawTls) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut file = |key: &str, path: Option<PathBuf>| {
+            if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                problems.push(Problem::new(key, "is an empty path"));
+            }
+            path
+        };
+        let ca = file("tls.ca_file", raw.ca_file);
+        let certificate = file("tls.client_certificate", raw.client_certificate);
+        let key = file("tls.client_key", raw.client_key);
+        let server_name = raw.server_name.map(ServerName::try_from);
+        if matches!(server_name, Some(Err(_))) {
+            problems.push(Problem::new("tls.server_name", "is neither a host name nor an IP address"));
+        }
+        match (&certificate, &key) {
+            (Some(_), None) => problems
+                .push(Problem::new("tls.client_key", "is missing: a client certificate goes with its key")),
+            (None, Some(_)) => problems.push(Problem::new(
+                "tls.client_certificate",
+                "is missing: a client key goes with its certificate",
+            )),
+            _ => {}
+        }
+        if problems.is_empty() {
+            Ok(Self { ca, server_name: server_name.and_then(Result::ok), identity: certificate.zip(key) })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Whether we show a certificate of our own.
+    pub fn has_client_certificate(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// What the files look like now, links followed.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let (certificate, key) = self.identity.as_ref().map(|(c, k)| (c, k)).unzip();
@@ -37,8 +96,7 @@ impl TlsFiles {
 
     /// Reads the files. The error is in our own words, for a person.
     pub(crate) fn load(&self) -> Result<ClientConfig, String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(crypto::provider())
             .with_safe_default_protocol_versions()
             .map_err(|_| "the TLS library offers no usable protocol version".to_owned())?
             .with_root_certificates(self.roots()?);
@@ -83,8 +141,7 @@ impl TlsFiles {
 
 /// A configuration that trusts nobody: for addresses without TLS, which never use it.
 pub(crate) fn none() -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(crypto::provider())
         .with_safe_default_protocol_versions()
         .map_err(|_| "the TLS library offers no usable protocol version".to_owned())?
         .with_root_certificates(RootCertStore::empty())
@@ -115,8 +172,8 @@ fn read(key: &str, path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{key}: {} {}", path.display(), why(&error)))
 }
 
-/// Why a file could not be read, in our own words.
-pub(crate) fn why(error: &std::io::Error) -> &'static str {
+/// Why a file could not be read, in our own words: `does not exist`.
+pub fn why(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
     match error.kind() {
         NotFound => "does not exist",

@@ -25,14 +25,14 @@ use crate::proxy::Proxy;
 use crate::tls::TlsFiles;
 
 /// Name, TCP, proxy and TLS together may take this long.
-pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// Why there was no answer. Its text is ours and holds nothing of the peer's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// The name is not known, or the resolver does not answer.
     Name,
     /// Nobody listens there.
@@ -254,7 +254,7 @@ fn through_proxy(error: &(dyn StdError + 'static)) -> Trouble {
 }
 
 /// Finds what we know somewhere below a foreign error.
-pub(crate) fn classify(error: &(dyn StdError + 'static)) -> Option<Trouble> {
+pub fn classify(error: &(dyn StdError + 'static)) -> Option<Trouble> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(trouble) = error.downcast_ref::<Trouble>() {

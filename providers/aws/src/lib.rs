@@ -1,0 +1,1 @@
+//! AWS Secrets Manager and Parameter Store as a leasehold provider.

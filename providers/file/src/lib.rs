@@ -1,0 +1,1 @@
+//! A directory or a file as a leasehold provider.

@@ -1,0 +1,25 @@
+//! The one place that names a library of cryptography. A build that needs another one (FIPS) puts
+//! it here, behind a feature beside `ring`.
+
+use std::sync::Arc;
+
+use rustls::SignatureScheme;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+
+#[cfg(not(feature = "ring"))]
+compile_error!("no library of cryptography: choose the feature `ring`");
+
+/// What TLS and signatures are made with.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Signs with an RSA key in PEM form as JWTs do under `RS256` (PKCS #1 v1.5, SHA-256). `None`: it
+/// is no such key.
+pub fn sign_rs256(key_pem: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    let key = PrivateKeyDer::from_pem_slice(key_pem).ok()?;
+    let key = provider().key_provider.load_private_key(key).ok()?;
+    key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256])?.sign(message).ok()
+}

@@ -1,0 +1,1 @@
+//! What stands for Azure Key Vault and Google Secret Manager in tests.
