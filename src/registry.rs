@@ -42,6 +42,13 @@ macro_rules! providers {
             vec![$(#[cfg(feature = $feature)] $kind,)*]
         }
 
+        /// The features that this build holds.
+        pub fn features() -> Vec<&'static str> {
+            let mut features = vec![$(#[cfg(feature = $feature)] $feature,)*];
+            features.dedup();
+            features
+        }
+
         /// What each kind lets a configuration say, without its `type`.
         pub(crate) fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
             vec![$(
@@ -183,6 +190,11 @@ pub(crate) fn missing(kind: &str) -> String {
         ),
         None => format!("no such type of provider; this build holds: {held}"),
     }
+}
+
+/// The types of providers that this build does not hold.
+pub fn left_out() -> Vec<&'static str> {
+    KNOWN.iter().map(|(kind, _)| *kind).filter(|kind| !kinds().contains(kind)).collect()
 }
 
 /// Whether this build can prove who we are in this cloud.

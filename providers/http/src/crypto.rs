@@ -11,6 +11,9 @@ use rustls::pki_types::pem::PemObject;
 #[cfg(not(feature = "ring"))]
 compile_error!("no library of cryptography: choose the feature `ring`");
 
+/// Its name, for people.
+pub const CRYPTOGRAPHY: &str = "ring";
+
 /// What TLS and signatures are made with.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
