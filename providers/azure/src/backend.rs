@@ -1,10 +1,10 @@
 //! The provider: the contract of `leasehold-core` on one vault.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leasehold_core::{
-    Effect, Error, Fetched, Login, MissingRight, Operation, Provider, SecretBytes, SecretRef, Session,
+    Effect, Error, Fetched, Kind, Login, MissingRight, Operation, Provider, SecretBytes, SecretRef, Session,
     Surroundings, Target, Term, Traits, Wanted, async_trait,
 };
 use leasehold_http::Client;
@@ -23,6 +23,8 @@ pub(crate) struct KeyVault {
     vault: Vault,
     auth: Auth,
     ways: Ways,
+    /// The session of the last log-in, until its token was accepted once.
+    unproven: Mutex<Option<String>>,
 }
 
 impl KeyVault {
@@ -32,7 +34,32 @@ impl KeyVault {
         let ways = Ways::new(name, &transport, &observer);
         let wire = Arc::new(Wire::new(Client::new(name, transport), observer));
         let vault = Vault { address, resource, wire, warned: Warned::default() };
-        Self { name: name.to_owned(), vault, auth, ways }
+        Self { name: name.to_owned(), vault, auth, ways, unproven: Mutex::default() }
+    }
+
+    /// A token that was accepted before and is no longer has ended. One that never was will not be
+    /// accepted after another log-in either.
+    fn weighed<T>(&self, session: &Session, result: Result<T, Error>) -> Result<T, Error> {
+        let mut unproven = self.unproven.lock().unwrap_or_else(PoisonError::into_inner);
+        if unproven.as_ref() != Some(&session.id) {
+            return result;
+        }
+        match result {
+            Err(error) if error.kind == Kind::SessionEnded => Err(Error {
+                kind: Kind::Denied,
+                detail: "the vault does not accept the token of our log-in (401): is our identity of the \
+                         vault's tenant? check auth.tenant_id, and cloud"
+                    .to_owned(),
+                ..error
+            }),
+            Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Malformed | Kind::Throttled) => {
+                Err(error)
+            }
+            settled => {
+                *unproven = None;
+                settled
+            }
+        }
     }
 
     fn site<'a>(&'a self, operation: Operation, on: &'a str) -> Site<'a> {
@@ -53,7 +80,9 @@ impl Provider for KeyVault {
         let Vault { address, resource, wire, .. } = &self.vault;
         let challenge = Challenge::ask(wire, address, resource.as_deref(), &site).await?;
         let grant = self.auth.token(&self.ways, &challenge, &site).await?;
-        Ok(Login::Session(session::of(grant)))
+        let session = session::of(grant);
+        *self.unproven.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.id.clone());
+        Ok(Login::Session(session))
     }
 
     async fn fetch(
@@ -64,7 +93,8 @@ impl Provider for KeyVault {
         let mut results = Vec::with_capacity(wanted.len());
         for one in wanted {
             let on = named(one.reference);
-            results.push(self.vault.fetch(session, one, &self.site(Operation::Fetch, &on)).await);
+            let result = self.vault.fetch(session, one, &self.site(Operation::Fetch, &on)).await;
+            results.push(self.weighed(session, result));
         }
         Ok(results)
     }
@@ -84,7 +114,10 @@ impl Provider for KeyVault {
 
     async fn check(&self, session: &Session, reference: &SecretRef) -> Result<Vec<MissingRight>, Error> {
         let on = named(reference);
-        check::check(&self.vault, &self.auth, session, reference, &self.site(Operation::Check, &on)).await
+        let missing =
+            check::check(&self.vault, &self.auth, session, reference, &self.site(Operation::Check, &on))
+                .await;
+        self.weighed(session, missing)
     }
 }
 

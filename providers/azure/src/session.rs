@@ -16,7 +16,7 @@ pub(crate) struct Grant {
 /// The session that it is. The same token, given twice, is the same session.
 pub(crate) fn of(grant: Grant) -> Session {
     Session {
-        id: format!("{:016x}", fingerprint(grant.token.expose())),
+        id: format!("token-{:016x}", fingerprint(grant.token.expose())),
         credential: Arc::new(grant.token),
         term: Some(Term { ttl: grant.expires_in, renewable: false }),
         origin: Origin::LoggedIn,

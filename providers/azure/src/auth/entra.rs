@@ -69,7 +69,7 @@ pub(super) async fn token(
             })?;
             by_assertion(tenant, client, token, client_options, &scope).await
         }
-        Method::Managed(_) => return Err(site.error(Kind::Internal, "a managed identity has no authority")),
+        Method::Managed(..) => return Err(site.error(Kind::Internal, "a managed identity has no authority")),
     };
     match (exchange.last(), answer) {
         (Some(Seen::Nothing(trouble)), _) => Err(site.unanswered(&trouble, "the authority", place)),

@@ -31,6 +31,15 @@ pub(crate) enum Managed {
     App { endpoint: Url, secret: Arc<SecretBytes> },
 }
 
+/// Why it is the managed identity that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// The configuration names it.
+    ByName,
+    /// There was no other credential.
+    AsLast,
+}
+
 impl Managed {
     pub(super) fn parse(environment: &Environment, problems: &mut Problems) -> Option<Self> {
         let mut address = |key: &str, text: &str| {
@@ -66,6 +75,7 @@ impl Managed {
         wire: &Arc<Wire>,
         resource: &str,
         client: Option<&str>,
+        chosen: Chosen,
         site: &Site<'_>,
     ) -> Result<Grant, Error> {
         let (mut url, version) = match self {
@@ -81,11 +91,21 @@ impl Managed {
         })?;
         match wire.send(site.operation, request, None).await {
             Seen::Nothing(trouble) => {
-                let mut error = site.unanswered(&trouble, "the managed identity", self.place());
-                error.detail += ": where this is no machine, pod or app of Azure with a managed identity, give \
-                                 other credentials (auth, or AZURE_CLIENT_ID, AZURE_TENANT_ID and what \
-                                 belongs to them in the environment)";
-                Err(error)
+                let error = site.unanswered(&trouble, "the managed identity", self.place());
+                Err(match chosen {
+                    Chosen::ByName => error,
+                    // Nobody is there, and nobody said that somebody would be.
+                    Chosen::AsLast => Error {
+                        kind: Kind::Denied,
+                        detail: format!(
+                            "there are no credentials: none are configured or set in the environment, and {}; \
+                             say auth, or give the pod or machine an identity",
+                            error.detail
+                        ),
+                        ..error
+                    }
+                    .passing(None),
+                })
             }
             Seen::Answer(answer) if answer.status.is_success() => granted(&answer).ok_or_else(|| {
                 site.error(

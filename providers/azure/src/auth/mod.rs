@@ -22,6 +22,7 @@ use crate::config::Problems;
 use crate::error::Site;
 use crate::session::Grant;
 use crate::wire::Wire;
+use managed::Chosen;
 pub(crate) use managed::Managed;
 pub(crate) use source::Source;
 
@@ -82,7 +83,7 @@ enum Method {
     Secret(Source),
     Certificate(PathBuf),
     Workload(PathBuf),
-    Managed(Managed),
+    Managed(Managed, Chosen),
 }
 
 /// The ways of log-ins.
@@ -127,7 +128,7 @@ impl Auth {
             problems.add("auth.client_id", "is no application's (client) id");
         }
         let method = Method::parse(raw, environment, problems)?;
-        if client.is_none() && !matches!(method, Method::Managed(_)) {
+        if client.is_none() && !matches!(method, Method::Managed(..)) {
             problems.add(
                 "auth.client_id",
                 format!("is missing: {} needs it; set it, or AZURE_CLIENT_ID", method.word()),
@@ -160,8 +161,8 @@ impl Auth {
         site: &Site<'_>,
     ) -> Result<Grant, Error> {
         match &self.method {
-            Method::Managed(managed) => {
-                managed.token(&ways.direct, &challenge.resource, self.client.as_deref(), site).await
+            Method::Managed(managed, chosen) => {
+                managed.token(&ways.direct, &challenge.resource, self.client.as_deref(), *chosen, site).await
             }
             method => entra::token(self, method, &ways.entra, challenge, site).await,
         }
@@ -170,7 +171,7 @@ impl Auth {
     /// The managed identity, where that is what we log in with.
     pub(crate) fn managed(&self) -> Option<&Managed> {
         match &self.method {
-            Method::Managed(managed) => Some(managed),
+            Method::Managed(managed, _) => Some(managed),
             _ => None,
         }
     }
@@ -278,7 +279,11 @@ impl Method {
                     .map(Self::Workload)
             }
             RawMethod::ManagedIdentity | RawMethod::Default => {
-                Managed::parse(environment, problems).map(Self::Managed)
+                let chosen = match wanted {
+                    RawMethod::Default => Chosen::AsLast,
+                    _ => Chosen::ByName,
+                };
+                Managed::parse(environment, problems).map(|managed| Self::Managed(managed, chosen))
             }
         }
     }
@@ -289,7 +294,7 @@ impl Method {
             Self::Secret(_) => "client-secret",
             Self::Certificate(_) => "client-certificate",
             Self::Workload(_) => "workload-identity",
-            Self::Managed(_) => "managed-identity",
+            Self::Managed(..) => "managed-identity",
         }
     }
 }
