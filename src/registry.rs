@@ -1,7 +1,7 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
 //! feature, its `type`, and the settings of its crate ([`leasehold_core::ProviderSettings`]).
 
-#[cfg(not(any(feature = "mock", feature = "vault")))]
+#[cfg(not(any(feature = "exec", feature = "mock", feature = "vault")))]
 compile_error!("a build without any provider fetches nothing: choose the features `vault`, `mock` or both");
 
 use std::path::Path;
@@ -143,6 +143,8 @@ macro_rules! providers {
 providers! {
     /// Vault and OpenBao.
     Vault = "vault", "vault", leasehold_vault::Settings;
+    /// Any program.
+    Exec = "exec", "exec", leasehold_exec::Settings;
     /// A scripted store, for laptops and tests.
     Mock = "mock", "mock", leasehold_mock::Settings;
 }
