@@ -48,7 +48,7 @@ pub(crate) async fn fetch(
                 && fetched.version.is_some()
                 && fetched.changes_in.is_none() =>
         {
-            mounts.learned(ask.namespace, Mount { engine: Engine::Kv2, ..mount });
+            mounts.settled(ask.namespace, path, Mount { engine: Engine::Kv2, ..mount });
         }
         Ok(_) => mounts.served(ask.namespace, path, &mount),
         Err(error) if matches!(error.kind, Kind::Absent | Kind::Invalid) => {

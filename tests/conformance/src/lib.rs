@@ -14,15 +14,19 @@
 //! }
 //! ```
 //!
+//! [`Chaos`] puts any provider behind bad weather, drawn on a seed.
+//!
 //! It stands on `leasehold-core` alone: no case knows of a store.
 
 mod cases;
+mod chaos;
 mod listen;
 mod run;
 mod stage;
 mod subject;
 mod together;
 
+pub use chaos::{Call, Chaos, Odds, Record};
 pub use listen::{Listening, listen};
 pub use run::{names, run};
 pub use subject::{Cannot, Capability, Content, Facts, Fault, Playing, Subject};
