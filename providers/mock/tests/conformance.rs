@@ -68,6 +68,7 @@ impl Subject for Scripted {
             (Capability::Binary, "its values are written as JSON"),
             (Capability::Stages, "its versions have no stages"),
             (Capability::Strangers, "it takes everybody"),
+            (Capability::OddPaths, "it makes up what nobody said, at any path"),
             (Capability::HalfSent, "there is no wire to break"),
             (Capability::WrongContentType, "there is no wire to answer on"),
         ];
