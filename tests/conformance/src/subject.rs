@@ -121,7 +121,8 @@ pub enum Capability {
     Denial,
     /// A log-in with a wrong credential can be tried.
     Strangers,
-    /// A log-in brings a session that the store knows.
+    /// A log-in brings a session that the store knows: it can be asked about, and each has one of
+    /// its own. (Not the token of a cloud, which serves until it ends.)
     Sessions,
     /// Secrets are minted under leases.
     Leases,
