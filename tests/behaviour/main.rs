@@ -13,6 +13,7 @@ mod bench;
 mod commands;
 mod crash;
 mod endings;
+mod exec_provider;
 mod handover;
 mod healing;
 mod hygiene;
