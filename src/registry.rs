@@ -1,9 +1,6 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
 //! feature, its `type`, and the settings of its crate ([`leasehold_core::ProviderSettings`]).
 
-#[cfg(not(any(feature = "mock", feature = "vault")))]
-compile_error!("a build without any provider fetches nothing: choose the features `vault`, `mock` or both");
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +27,9 @@ const KNOWN: &[(&str, &str)] = &[
 
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $kind:literal, $feature:literal, $settings:ty;)*) => {
+        #[cfg(not(any($(feature = $feature),*)))]
+        compile_error!("a build without any provider fetches nothing: choose features such as `vault` or `mock`");
+
         /// The parsed settings of one provider.
         #[allow(clippy::large_enum_variant, reason = "there are a handful of them in a process")]
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +143,8 @@ macro_rules! providers {
 providers! {
     /// Vault and OpenBao.
     Vault = "vault", "vault", leasehold_vault::Settings;
+    /// Google Secret Manager.
+    Google = "gcp-secret-manager", "gcp", leasehold_gcp::Settings;
     /// A scripted store, for laptops and tests.
     Mock = "mock", "mock", leasehold_mock::Settings;
 }
@@ -200,7 +202,9 @@ pub fn left_out() -> Vec<&'static str> {
 /// Whether this build can prove who we are in this cloud.
 fn holds(cloud: &Cloud) -> bool {
     match cloud {
-        Cloud::Aws { .. } | Cloud::Gcp { .. } | Cloud::Azure { .. } => false,
+        Cloud::Aws { .. } => false,
+        Cloud::Gcp { .. } => cfg!(feature = "gcp"),
+        Cloud::Azure { .. } => false,
     }
 }
 
@@ -210,13 +214,13 @@ fn prover(
     request: &IdentityRequest,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn Identity>, Error> {
-    let _ = observer;
     match request.cloud {
-        Cloud::Aws { .. } | Cloud::Gcp { .. } | Cloud::Azure { .. } => Err(Error::new(
-            Kind::Internal,
-            Operation::Login,
-            name,
-            "this build holds nothing of the cloud that the log-in hangs on",
-        )),
+        #[cfg(feature = "gcp")]
+        Cloud::Gcp { .. } => leasehold_gcp::identity(name, request, observer),
+        ref other => {
+            let _ = observer;
+            let lacks = format!("this build holds nothing of {}", other.as_str());
+            Err(Error::new(Kind::Internal, Operation::Login, name, lacks))
+        }
     }
 }

@@ -66,7 +66,17 @@ macro_rules! every_case {
             a_lease_that_is_gone_is_said_to_be
             a_lease_is_looked_up
             a_lease_is_revoked_and_twice_is_fine
+            a_late_answer_is_brought_and_holds_up_nothing_else
+            a_dropped_read_leaves_nothing_behind
+            a_late_mint_is_brought_and_was_sent_once
+            a_mint_whose_answer_is_lost_is_not_sent_again
+            describing_is_steady_and_honest
             checking_mints_nothing
+            a_log_in_says_what_it_brought
+            two_log_ins_do_not_hang_together
+            a_session_is_looked_up_and_renewed
+            a_revoked_session_has_ended_and_its_leases_with_it
+            a_wrong_credential_is_denied
         }
     };
 }

@@ -137,6 +137,8 @@ pub enum Capability {
     RetryAfter,
     /// Answers can be kept back.
     Slow,
+    /// Answers about one secret can be kept back while those about others go.
+    OneSlow,
     /// Answers can break off in their middle.
     HalfSent,
     /// Connections can end in place of an answer.

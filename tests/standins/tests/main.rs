@@ -3,3 +3,8 @@
 mod azure;
 mod client;
 mod google;
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}

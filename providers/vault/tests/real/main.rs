@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy takes only what stands in a test function for a test")]
 
 mod cloud_login;
+mod conformance;
 mod errors;
 mod given;
 mod leases;

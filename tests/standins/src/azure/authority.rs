@@ -65,7 +65,8 @@ impl Service for Authority {
         let path: Vec<_> = path.iter().map(String::as_str).collect();
         match (request.method.as_str(), path.as_slice()) {
             ("POST", [tenant, "oauth2", "v2.0", "token"]) => self.token(tenant, request),
-            ("GET", [tenant, "v2.0", ".well-known", "openid-configuration"]) => {
+            ("GET", [tenant, ".well-known", "openid-configuration"])
+            | ("GET", [tenant, "v2.0", ".well-known", "openid-configuration"]) => {
                 self.metadata(tenant, request)
             }
             ("GET", [_, "discovery", "v2.0", "keys"]) => {

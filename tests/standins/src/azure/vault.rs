@@ -332,5 +332,5 @@ fn error(status: u16, code: &str, what: &str, inner: Option<&str>) -> Response {
     if let Some(inner) = inner {
         body["error"]["innererror"] = json!({ "code": inner });
     }
-    json_response(status, &body)
+    json_response(status, &body).header("x-ms-error-code", code)
 }
