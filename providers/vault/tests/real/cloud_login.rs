@@ -1,11 +1,12 @@
 //! Log-ins that hang on a cloud. The proof is scripted here: each cloud's crate tests how it makes one.
 //!
-//! `aws` runs against the real method, whose STS is moto. The real `gcp` and `azure` ask services that are fixed
-//! in them, over TLS, so their requests are looked at by a scripted store.
+//! `aws` runs against the real method, whose STS is moto, and `gcp` against the real one, whose Google is an HTTP
+//! server of the test. The real `azure` asks a service that is fixed in it, over TLS, so what it is sent is looked
+//! at by a scripted store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +14,10 @@ use leasehold_core::{Error, Identity, Kind, Operation, Origin, Proof, SecretByte
 use leasehold_harness::http::{Request, Response};
 use leasehold_harness::moto::{Moto, moto};
 use leasehold_harness::server::{HttpServer, Reply};
+use leasehold_harness::tmpfs::tmpfs;
 use leasehold_harness::vault;
-use leasehold_harness::vault::unique;
+use leasehold_harness::vault::{Vault, VaultConfig, unique};
+use leasehold_standins::KeyPair;
 use serde_json::{Value, json};
 
 use crate::given::{proved, provider, refused, session};
@@ -117,6 +120,70 @@ async fn aws_shows_the_server_id_that_the_server_wants() {
         let error = refused(&*with(wrong)).await;
         assert_eq!((error.kind, error.passing), (Kind::Denied, true), "{error}");
         assert!(error.detail.contains("auth.server_id"), "{error}");
+    }
+}
+
+/// What the real method asks of Google: whose key signed, a token for itself, and whether the account exists.
+fn google(signer: &KeyPair, account: &str) -> HttpServer {
+    let keys = json!({ "the-key": signer.certificate_pem() }).to_string();
+    let account = json!({
+        "name": format!("projects/ours/serviceAccounts/{account}"), "email": account,
+        "projectId": "ours", "uniqueId": "1",
+    });
+    HttpServer::start(move |request: Request| {
+        Reply::Whole(match request.path.split('?').next().unwrap() {
+            "/oauth2/v1/certs" => Response::json(200, &keys),
+            "/token" => {
+                Response::json(200, r#"{"access_token":"t","token_type":"Bearer","expires_in":3600}"#)
+            }
+            path if path.starts_with("/v1/projects/-/serviceAccounts/") => {
+                Response::json(200, &account.to_string())
+            }
+            _ => Response::status(404),
+        })
+    })
+}
+
+#[tokio::test]
+async fn gcp_lets_in_the_service_account_that_the_token_is_of() {
+    let (signer, stranger) = (KeyPair::new("google"), KeyPair::new("stranger"));
+    let account = "web@ours.iam.gserviceaccount.com";
+    let google = google(&signer, account);
+    // Only its default credentials may come from somewhere else than Google.
+    let folder = tmpfs();
+    let credentials = folder.join("credentials.json");
+    let own = json!({
+        "type": "service_account", "project_id": "ours", "client_id": "2", "private_key_id": "own",
+        "client_email": "vault@ours.iam.gserviceaccount.com", "private_key": signer.key_pem(),
+        "token_uri": format!("{}/token", google.url()),
+    });
+    std::fs::write(&credentials, own.to_string()).unwrap();
+    let config = VaultConfig::default().env("GOOGLE_APPLICATION_CREDENTIALS", credentials.to_str().unwrap());
+    let vault = Vault::own(config);
+    let mount = vault.auth_mount("gcp", "gcp");
+    let endpoints = json!({ "api": google.url(), "iam": google.url() });
+    vault.write(&format!("auth/{mount}/config"), json!({ "custom_endpoint": endpoints }));
+    let role = json!({ "type": "iam", "bound_service_accounts": [account], "token_ttl": "60s" });
+    vault.write(&format!("auth/{mount}/role/web"), role);
+
+    let auth = json!({ "method": "gcp", "mount": mount, "role": "web", "service_account": account });
+    let raw = json!({ "address": vault.url(), "auth": auth });
+    let with = |signer: &KeyPair, audience: &str| {
+        let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 600;
+        let claims = json!({ "sub": account, "aud": audience, "exp": end });
+        let token = signer.token(&[("kid", "the-key")], &claims);
+        proved(
+            raw.clone(),
+            scripted(move || Ok(Proof::Token { token: secret(&token), about: BTreeMap::new() })),
+        )
+    };
+    let session = session(&*with(&signer, "vault/web")).await;
+    assert_eq!(session.origin, Origin::LoggedIn);
+    assert_eq!(session.term.unwrap().ttl, Duration::from_secs(60));
+    for provider in [with(&stranger, "vault/web"), with(&signer, "vault/another")] {
+        let error = refused(&*provider).await;
+        assert_eq!((error.kind, error.passing), (Kind::Denied, true), "{error}");
+        assert!(error.detail.contains("is of type iam"), "{error}");
     }
 }
 
