@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use crate::cluster::Cluster;
+use crate::detour::Detour;
 use crate::fault::Fault;
 use crate::journal::{Asked, Journal, Part};
 use crate::jwt::{now, random_hex};
@@ -37,7 +38,7 @@ pub struct Azure {
 pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     /// Signs the tokens.
-    pub(crate) key: KeyPair,
+    pub(crate) key: Arc<KeyPair>,
     state: Mutex<State>,
 }
 
@@ -83,7 +84,7 @@ impl Azure {
         let served = pki::served();
         let shared = Arc::new(Shared {
             journal: Arc::default(),
-            key: KeyPair::new("authority"),
+            key: pki::signer(),
             state: Mutex::new(State {
                 tenants: vec![Self::TENANT.into(), Self::OTHER_TENANT.into()],
                 applications: HashMap::new(),
@@ -126,6 +127,20 @@ impl Azure {
     /// The certificate authority of vault and authority, PEM. All stand-ins of a test process share it.
     pub fn ca_file(&self) -> &Path {
         &pki::served().ca
+    }
+
+    /// A proxy by which `https://NAME.vault.azure.net` is the vault and `https://login.microsoftonline.com` the
+    /// authority; and so for the clouds of China and of the US government.
+    #[track_caller]
+    pub fn detour(&self) -> Detour {
+        Detour::start(&[
+            ("*.vault.azure.net", self.address()),
+            ("*.vault.azure.cn", self.address()),
+            ("*.vault.usgovcloudapi.net", self.address()),
+            ("login.microsoftonline.com", self.authority()),
+            ("login.chinacloudapi.cn", self.authority()),
+            ("login.microsoftonline.us", self.authority()),
+        ])
     }
 
     /// The key that tokens are signed with, PEM: for whoever verifies them elsewhere.
