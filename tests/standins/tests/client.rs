@@ -97,10 +97,14 @@ impl Client {
             request.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             request.headers.push(((*name).into(), (*value).into()));
         }
-        let stream = self.connect(host)?;
         if scheme == "http" {
-            return exchange(stream, &request);
+            if self.proxy.is_some() {
+                request.path = url.into();
+            }
+            let server = self.proxy.as_deref().unwrap_or(host);
+            return exchange(TcpStream::connect(server)?, &request);
         }
+        let stream = self.connect(host)?;
         let name = host.split(':').next().unwrap().to_owned();
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let connection = ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;

@@ -50,6 +50,7 @@ pub(crate) enum Credential {
 pub(crate) struct Token {
     pub(crate) tenant: String,
     pub(crate) audience: String,
+    pub(crate) client: String,
     /// Seconds since 1970.
     pub(crate) expires: u64,
 }
@@ -174,7 +175,7 @@ pub(crate) fn issue(
         "uti": random_hex(11), "ver": "1.0",
     });
     let token = sign(&shared.key, &[("kid", "authority")], &claims);
-    let known = Token { tenant: tenant.into(), audience: resource.into(), expires };
+    let known = Token { tenant: tenant.into(), audience: resource.into(), client: client.into(), expires };
     state.tokens.insert(token.clone(), known);
     (token, lifetime)
 }

@@ -1,9 +1,9 @@
 //! Azure Key Vault, the Microsoft identity platform, and the Instance Metadata Service of a machine.
 //!
 //! What each part was written from, and what it is strict about, is said in its module: [`vault`],
-//! [`authority`], [`imds`].
+//! [`authority`], [`imds`], [`app_service`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,6 +17,7 @@ use crate::jwt::{now, random_hex};
 use crate::pki::{self, KeyPair};
 use crate::server::Server;
 
+pub mod app_service;
 pub mod authority;
 pub mod imds;
 mod store;
@@ -32,6 +33,7 @@ pub struct Azure {
     vault: Server,
     authority: Server,
     imds: Server,
+    app_service: Server,
 }
 
 /// What the parts share.
@@ -45,8 +47,12 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) tenants: Vec<String>,
     pub(crate) applications: HashMap<String, Application>,
-    /// Of managed identities: what IMDS gives tokens of. The first is the machine's own.
+    /// Managed identities: what IMDS and App Service give tokens of. The first is the machine's own.
     pub(crate) identities: Vec<String>,
+    /// What App Service's identity endpoint wants to be shown.
+    pub(crate) identity_header: String,
+    /// Clients that may read nothing.
+    pub(crate) refused: HashSet<String>,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) token_lifetime: Duration,
     pub(crate) resource: String,
@@ -89,6 +95,8 @@ impl Azure {
                 tenants: vec![Self::TENANT.into(), Self::OTHER_TENANT.into()],
                 applications: HashMap::new(),
                 identities: Vec::new(),
+                identity_header: random_hex(16),
+                refused: HashSet::new(),
                 tokens: HashMap::new(),
                 token_lifetime: Duration::from_secs(3600),
                 resource: Self::RESOURCE.into(),
@@ -106,7 +114,9 @@ impl Azure {
         let vault = Server::start(Part::Vault, None, tls(), shared.journal.clone(), vault);
         let imds = Arc::new(imds::Imds(shared.clone()));
         let imds = Server::start(Part::Imds, None, None, shared.journal.clone(), imds);
-        Self { shared, vault, authority, imds }
+        let app_service = Arc::new(app_service::AppService(shared.clone()));
+        let app_service = Server::start(Part::AppService, None, None, shared.journal.clone(), app_service);
+        Self { shared, vault, authority, imds, app_service }
     }
 
     /// The vault's URL: `https://127.0.0.1:PORT`.
@@ -124,13 +134,24 @@ impl Azure {
         self.imds.url()
     }
 
+    /// App Service's identity endpoint, plain HTTP: what `IDENTITY_ENDPOINT` says there.
+    pub fn identity_endpoint(&self) -> String {
+        format!("{}/MSI/token", self.app_service.url())
+    }
+
+    /// What `IDENTITY_HEADER` says there.
+    pub fn identity_header(&self) -> String {
+        self.shared.state().identity_header.clone()
+    }
+
     /// The certificate authority of vault and authority, PEM. All stand-ins of a test process share it.
     pub fn ca_file(&self) -> &Path {
         &pki::served().ca
     }
 
     /// A proxy by which `https://NAME.vault.azure.net` is the vault and `https://login.microsoftonline.com` the
-    /// authority; and so for the clouds of China and of the US government.
+    /// authority; and so for the clouds of China and of the US government. Plain `http://169.254.169.254` is the
+    /// metadata service.
     #[track_caller]
     pub fn detour(&self) -> Detour {
         Detour::start(&[
@@ -140,6 +161,7 @@ impl Azure {
             ("login.microsoftonline.com", self.authority()),
             ("login.chinacloudapi.cn", self.authority()),
             ("login.microsoftonline.us", self.authority()),
+            ("169.254.169.254", self.imds()),
         ])
     }
 
@@ -183,6 +205,11 @@ impl Azure {
     /// A managed identity of the machine. The first one registered is what it is without a `client_id`.
     pub fn register_identity(&self, client_id: &str) {
         self.shared.state().identities.push(client_id.into());
+    }
+
+    /// This client or identity still gets tokens, and may read nothing with them.
+    pub fn refuse(&self, client_id: &str) {
+        self.shared.state().refused.insert(client_id.into());
     }
 
     #[track_caller]
@@ -311,6 +338,7 @@ impl Azure {
             Part::Vault => &self.vault,
             Part::Authority => &self.authority,
             Part::Imds => &self.imds,
+            Part::AppService => &self.app_service,
             other => panic!("{other:?} is no part of Azure"),
         };
         server.fail_next(fault);

@@ -3,7 +3,7 @@
 //! What each part was written from, and what it is strict about, is said in its module: [`secrets`],
 //! [`oauth`], [`sts`], [`iam`], [`metadata`]. Who may use what token where is said in `principals`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -56,10 +56,12 @@ pub(crate) struct State {
     pub(crate) accounts: HashMap<String, ServiceAccount>,
     /// Refresh tokens: the OAuth client's id and secret, and whose they are.
     pub(crate) refresh: HashMap<String, (String, String, String)>,
-    /// Federated subjects by the provider's full name.
-    pub(crate) pools: HashMap<String, Vec<(Cluster, String)>>,
+    /// Trusted issuers by the provider's full name.
+    pub(crate) pools: HashMap<String, Vec<Cluster>>,
     /// Who may act as a service account.
     pub(crate) impersonators: Vec<(String, String)>,
+    /// Who may read the secrets.
+    pub(crate) readers: HashSet<String>,
     /// The machine's service account.
     pub(crate) machine: Option<String>,
     pub(crate) tokens: HashMap<String, Token>,
@@ -162,7 +164,8 @@ impl Google {
 
     /// A proxy by which `https://secretmanager.googleapis.com`, its regional endpoint, `https://sts.googleapis.com`,
     /// `https://iamcredentials.googleapis.com`, `https://oauth2.googleapis.com` and `https://www.googleapis.com`
-    /// (the keys that identity tokens are signed with) are this stand-in's.
+    /// (the keys that identity tokens are signed with) are this stand-in's, and so is plain
+    /// `http://metadata.google.internal`.
     #[track_caller]
     pub fn detour(&self) -> Detour {
         let oauth = self.token.url();
@@ -173,6 +176,8 @@ impl Google {
             ("iamcredentials.googleapis.com", self.iam()),
             ("oauth2.googleapis.com", oauth.clone()),
             ("www.googleapis.com", oauth),
+            ("metadata.google.internal", self.metadata()),
+            ("169.254.169.254", self.metadata()),
         ])
     }
 

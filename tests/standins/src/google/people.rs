@@ -18,7 +18,9 @@ impl Google {
     pub fn register_service_account(&self, name: &str) -> String {
         let email = format!("{name}@{}.iam.gserviceaccount.com", Self::PROJECT);
         let account = ServiceAccount { key: Arc::new(KeyPair::new(name)), key_id: random_hex(20) };
-        self.shared.state().accounts.insert(email.clone(), account);
+        let mut state = self.shared.state();
+        state.accounts.insert(email.clone(), account);
+        state.readers.insert(email.clone());
         email
     }
 
@@ -56,7 +58,9 @@ impl Google {
         let (id, secret) = (format!("{}.apps.googleusercontent.com", random_hex(8)), random_hex(12));
         let refresh = format!("1//{}", random_hex(24));
         let known = (id.clone(), secret.clone(), email.to_owned());
-        self.shared.state().refresh.insert(refresh.clone(), known);
+        let mut state = self.shared.state();
+        state.refresh.insert(refresh.clone(), known);
+        state.readers.insert(email.to_owned());
         json!({
             "type": "authorized_user", "client_id": id, "client_secret": secret, "refresh_token": refresh,
             "quota_project_id": Self::PROJECT, "universe_domain": "googleapis.com",
@@ -72,9 +76,19 @@ impl Google {
         let provider = format!(
             "//iam.googleapis.com/projects/{number}/locations/global/workloadIdentityPools/pool/providers/cluster"
         );
-        let known = (cluster.clone(), subject.to_owned());
-        self.shared.state().pools.entry(provider.clone()).or_default().push(known);
+        let mut state = self.shared.state();
+        let clusters = state.pools.entry(provider.clone()).or_default();
+        if !clusters.iter().any(|known| known.issuer() == cluster.issuer()) {
+            clusters.push(cluster.clone());
+        }
+        state.readers.insert(Self::federated_principal(subject));
         provider
+    }
+
+    /// This principal (an e-mail address, or [`Google::federated_principal`]) still gets tokens, and may read
+    /// nothing with them.
+    pub fn refuse(&self, principal: &str) {
+        self.shared.state().readers.remove(principal);
     }
 
     /// What a federated subject is called where it is given rights.

@@ -177,6 +177,10 @@ fn what_is_denied_is_so_whether_it_exists_or_not() {
     }
     stage.azure.allow("api-key");
     assert_eq!(stage.read("secrets/api-key", &token).status, 200);
+    stage.azure.refuse(CLIENT);
+    let inner = Some("ForbiddenByRbac");
+    assert_eq!(error(&stage.read("secrets/api-key", &token)), (403, "Forbidden", inner));
+    assert_eq!(error(&stage.read("secrets/api-key", &stage.token())), (403, "Forbidden", inner));
 }
 
 #[test]
@@ -357,4 +361,9 @@ fn a_detour_leads_the_clouds_own_names_here_and_no_others() {
     assert_eq!(secret.json["value"], "one");
     assert!(secret.json["id"].as_str().unwrap().starts_with("https://shop.vault.azure.net/secrets/api-key/"));
     assert!(client.send("GET", "https://example.org/", &[], b"").is_err());
+    stage.azure.register_identity("system");
+    let path = "metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net";
+    let url = format!("http://169.254.169.254/{path}");
+    assert_eq!(client.get(&url, &[("Metadata", "true")]).status, 200);
+    assert_eq!(client.get("http://example.org/", &[]).status, 403);
 }

@@ -183,6 +183,9 @@ fn what_is_denied_is_so_whether_it_exists_or_not() {
     }
     stage.google.allow("api-key");
     assert_eq!(stage.read(&format!("{KEY}/latest:access"), &token).status, 200);
+    stage.google.refuse(&stage.email);
+    let refused = stage.read(&format!("{KEY}/latest:access"), &token);
+    assert_eq!(error(&refused), (403, "PERMISSION_DENIED", Some("IAM_PERMISSION_DENIED")));
 }
 
 #[test]
@@ -361,4 +364,6 @@ fn a_detour_leads_the_clouds_own_names_here_and_no_others() {
     let keys = client.get("https://www.googleapis.com/oauth2/v3/certs", &[]);
     assert_eq!(keys.json["keys"][0]["alg"], "RS256");
     assert!(client.send("GET", "https://storage.googleapis.com/", &[], b"").is_err());
+    let url = "http://metadata.google.internal/computeMetadata/v1/project/project-id";
+    assert_eq!(client.get(url, &[("Metadata-Flavor", "Google")]).text(), Google::PROJECT);
 }
