@@ -15,7 +15,7 @@ use leasehold_harness::http::{Request, Response, header};
 use serde_json::json;
 
 use super::imds::identity_of;
-use super::{Azure, Shared, authority};
+use super::{Shared, authority};
 use crate::form::target;
 use crate::jwt::now;
 use crate::server::Service;
@@ -39,7 +39,7 @@ impl Service for AppService {
         let Some(client) = identity_of(&state, &query) else {
             return error(400, "no managed identity fits the request");
         };
-        let (token, lifetime) = authority::issue(&self.0, &mut state, Azure::TENANT, resource, &client);
+        let (token, lifetime) = authority::issue_to_machine(&self.0, &mut state, resource, &client);
         let body = json!({
             "access_token": token, "client_id": client, "resource": resource, "token_type": "Bearer",
             "expires_on": (now() + lifetime).to_string(),

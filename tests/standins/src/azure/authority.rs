@@ -21,7 +21,7 @@ use leasehold_harness::http::{Request, Response, header};
 use ring::digest;
 use serde_json::json;
 
-use super::{Shared, State};
+use super::{Azure, Shared, State};
 use crate::cluster::Cluster;
 use crate::form::{Form, target};
 use crate::jwt::{Jwt, jwk, now, random_hex, sign};
@@ -30,6 +30,9 @@ use crate::server::Service;
 
 /// A clock may be this much ahead of ours.
 const SKEW: u64 = 300;
+
+/// A machine's token is handed out again until it has this many seconds left.
+const KEPT: u64 = 300;
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -157,6 +160,25 @@ impl Authority {
         });
         Response::json(200, &body.to_string())
     }
+}
+
+/// A token of a managed identity: the one of the last time while it has more than five minutes to live.
+pub(crate) fn issue_to_machine(
+    shared: &Shared,
+    state: &mut State,
+    resource: &str,
+    client: &str,
+) -> (String, u64) {
+    let wanted = (client.to_owned(), resource.to_owned());
+    if let Some(token) = state.machine_tokens.get(&wanted) {
+        let left = state.tokens.get(token).map_or(0, |known| known.expires.saturating_sub(now()));
+        if left > KEPT {
+            return (token.clone(), left);
+        }
+    }
+    let (token, lifetime) = issue(shared, state, Azure::TENANT, resource, client);
+    state.machine_tokens.insert(wanted, token.clone());
+    (token, lifetime)
 }
 
 /// Issues a token and remembers it; its lifetime in seconds beside it.

@@ -4,7 +4,8 @@
 //! and "Azure Instance Metadata Service" (learn.microsoft.com).
 //!
 //! Strict about: `Metadata: true`; no `X-Forwarded-For`; `api-version`; `resource`; an identity that the
-//! machine has. Numbers of a token answer are strings, as there.
+//! machine has. Numbers of a token answer are strings, as there. A token that has more than five minutes
+//! to live is given again.
 //!
 //! It does not do: identities by object or resource id, attested data, scheduled events.
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use leasehold_harness::http::{Request, Response, header};
 use serde_json::{Value, json};
 
-use super::{Azure, Shared, State, authority};
+use super::{Shared, State, authority};
 use crate::form::{Form, target};
 use crate::jwt::now;
 use crate::server::Service;
@@ -64,7 +65,7 @@ impl Imds {
         let Some(client) = identity_of(&state, query) else {
             return error(400, "invalid_request", "Identity not found");
         };
-        let (token, lifetime) = authority::issue(&self.0, &mut state, Azure::TENANT, resource, &client);
+        let (token, lifetime) = authority::issue_to_machine(&self.0, &mut state, resource, &client);
         let now = now();
         let body = json!({
             "access_token": token, "client_id": client, "resource": resource, "token_type": "Bearer",

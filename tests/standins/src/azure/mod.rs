@@ -54,6 +54,8 @@ pub(crate) struct State {
     /// Clients that may read nothing.
     pub(crate) refused: HashSet<String>,
     pub(crate) tokens: HashMap<String, Token>,
+    /// The last token of a managed identity, by client and resource.
+    pub(crate) machine_tokens: HashMap<(String, String), String>,
     pub(crate) token_lifetime: Duration,
     pub(crate) resource: String,
     pub(crate) authority: String,
@@ -98,6 +100,7 @@ impl Azure {
                 identity_header: random_hex(16),
                 refused: HashSet::new(),
                 tokens: HashMap::new(),
+                machine_tokens: HashMap::new(),
                 token_lifetime: Duration::from_secs(3600),
                 resource: Self::RESOURCE.into(),
                 authority: String::new(),

@@ -65,6 +65,8 @@ pub(crate) struct State {
     /// The machine's service account.
     pub(crate) machine: Option<String>,
     pub(crate) tokens: HashMap<String, Token>,
+    /// The machine's last token, by account and scopes.
+    pub(crate) machine_tokens: HashMap<(String, String), String>,
     /// Tokens that were signed before this time are no good, in seconds since 1970.
     pub(crate) signed_since: u64,
     pub(crate) token_lifetime: Option<Duration>,

@@ -105,13 +105,12 @@ impl Secrets {
         }
         let wrong = u32::from(asked.state.store.miscounted.contains(name));
         let checksum = i64::from(crc32c(&found.payload) ^ wrong);
-        reply(
-            200,
-            &json!({
-                "name": full,
-                "payload": { "data": base64(&found.payload), "dataCrc32c": checksum.to_string() },
-            }),
-        )
+        let mut payload = json!({ "dataCrc32c": checksum.to_string() });
+        // What is empty is left out, as JSON of protobuf has it.
+        if !found.payload.is_empty() {
+            payload["data"] = base64(&found.payload).into();
+        }
+        reply(200, &json!({ "name": full, "payload": payload }))
     }
 
     fn describe(&self, asked: &Asked<'_>, name: &str, version: &str) -> Response {

@@ -88,3 +88,20 @@ fn the_machine_says_what_it_is() {
     assert_eq!(ask(&stage, "metadata/instance", &header).status, 400);
     assert_eq!(ask(&stage, "metadata/instance?api-version=2021-02-01", &[]).status, 400);
 }
+
+#[test]
+fn a_machines_token_is_given_again_until_it_nears_its_end() {
+    let stage = Stage::new();
+    stage.azure.register_identity("system");
+    let token = || {
+        let answer = ask(&stage, TOKEN, &[("Metadata", "true")]);
+        answer.json["access_token"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(token(), token());
+    let before = token();
+    stage.azure.revoke_tokens();
+    stage.azure.set_token_lifetime(std::time::Duration::from_secs(300));
+    let near = token();
+    assert_ne!(before, near);
+    assert_ne!(near, token());
+}

@@ -50,3 +50,15 @@ fn the_machine_says_what_it_is_and_who() {
     assert_eq!((claims["aud"].as_str(), claims["email"].as_str()), (Some("vault/role"), Some(&*stage.email)));
     assert_eq!(claims["google"]["compute_engine"]["instance_name"], MACHINE);
 }
+
+#[test]
+fn the_machines_token_is_given_again_until_it_nears_its_end() {
+    let stage = Stage::new();
+    let before = stage.token();
+    assert_eq!(before, stage.token());
+    stage.google.revoke_tokens();
+    stage.google.set_token_lifetime(std::time::Duration::from_secs(300));
+    let near = stage.token();
+    assert_ne!(before, near);
+    assert_ne!(near, stage.token());
+}

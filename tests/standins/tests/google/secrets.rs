@@ -59,6 +59,9 @@ fn the_checksum_is_that_of_the_payload_unless_it_is_spoilt() {
     assert_ne!(checksum(), "3808858755");
     stage.google.right_checksum("api-key");
     assert_eq!(checksum(), "3808858755");
+    stage.google.put_secret("api-key", "");
+    let empty = stage.read(&format!("{KEY}/latest:access"), &token);
+    assert_eq!(empty.json["payload"], json!({ "dataCrc32c": "0" }));
 }
 
 #[test]
