@@ -21,7 +21,7 @@ ARG STD_PACKAGE=libstd-rust-web-dev
 COPY deploy/release/toolchain /toolchain
 RUN /toolchain install "$TARGETARCH" "$RUSTC_PACKAGE" "$CARGO_PACKAGE" "$STD_PACKAGE"
 
-# The features of the binary, as in Cargo.toml: `vault` alone is the smallest that is of use.
+# The features of the binary, as in Cargo.toml: one a provider (`vault,aws`), `default`, or `all`.
 ARG FEATURES=default
 # 0.7.7: the list of crates becomes a section of the binary, where scanners look for it.
 ARG CARGO_AUDITABLE=
@@ -32,7 +32,9 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY providers providers
+COPY tests/conformance tests/conformance
 COPY tests/harness tests/harness
+COPY tests/standins tests/standins
 COPY tests/cluster/application tests/cluster/application
 COPY deploy/release deploy/release
 RUN /toolchain build "$TARGETARCH" "$FEATURES" "$CARGO_AUDITABLE" /leasehold

@@ -10,6 +10,7 @@ mod check;
 mod exit;
 mod run;
 mod termination;
+mod version;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -80,6 +81,7 @@ fn command(command: Command, environment: Environment, termination: &Termination
             ask::ack(files.config, &environment, generation, name.as_deref())
         }
         Command::Stale { files, secret } => ask::stale(files.config, &environment, &secret),
+        Command::Version { verbose } => answer(&version::text(verbose)),
         Command::Schema => schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -14,13 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{
-    Bound, Effect, Error, Fetched, Fields, Kind, Login, MissingRight, NoObserver, NoSpawn, Origin, Provider,
-    Session, Spawn, Target, Wanted,
+    Bound, Effect, Error, Fetched, Fields, Kind, Login, MissingRight, NoObserver, Origin, Provider, Session,
+    Spawn, Target, Wanted,
 };
 
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::model::{Files, Secret};
 use crate::events::line::{human, one_line};
+use crate::process::Programs;
 use crate::registry::Settings;
 use crate::render::Renderer;
 pub use findings::{Finding, Findings, Weight};
@@ -49,8 +53,18 @@ const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 /// Asks every provider of the configuration.
 pub async fn preflight(config: &Config, request: &Request) -> Findings {
-    let spawn: Arc<dyn Spawn> = Arc::new(NoSpawn);
-    preflight_with(config, request, |name, settings| settings.build(name, Arc::new(NoObserver), &spawn)).await
+    let Ok((programs, reaper)) = Programs::new(Clock::boot()) else {
+        let mut findings = Findings::default();
+        findings.wrong("the process", "cannot wait for children: nothing was asked".to_owned());
+        return findings;
+    };
+    let spawn: Arc<dyn Spawn> = Arc::new(programs);
+    let build = |name: &str, settings: &Settings| settings.build(name, Arc::new(NoObserver), &spawn);
+    tokio::select! {
+        findings = preflight_with(config, request, build) => findings,
+        // Nobody cancels it.
+        () = reaper.run(CancellationToken::new()) => Findings::default(),
+    }
 }
 
 /// As [`preflight`], with providers from elsewhere.

@@ -1,9 +1,6 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
 //! feature, its `type`, and the settings of its crate ([`leasehold_core::ProviderSettings`]).
 
-#[cfg(not(any(feature = "mock", feature = "vault")))]
-compile_error!("a build without any provider fetches nothing: choose the features `vault`, `mock` or both");
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +27,9 @@ const KNOWN: &[(&str, &str)] = &[
 
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $kind:literal, $feature:literal, $settings:ty;)*) => {
+        #[cfg(not(any($(feature = $feature),*)))]
+        compile_error!("a build without any provider fetches nothing: choose features such as `vault` or `mock`");
+
         /// The parsed settings of one provider.
         #[allow(clippy::large_enum_variant, reason = "there are a handful of them in a process")]
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,13 @@ macro_rules! providers {
         /// The `type`s that this build holds.
         pub fn kinds() -> Vec<&'static str> {
             vec![$(#[cfg(feature = $feature)] $kind,)*]
+        }
+
+        /// The features that this build holds.
+        pub fn features() -> Vec<&'static str> {
+            let mut features = vec![$(#[cfg(feature = $feature)] $feature,)*];
+            features.dedup();
+            features
         }
 
         /// What each kind lets a configuration say, without its `type`.
@@ -136,6 +143,8 @@ macro_rules! providers {
 providers! {
     /// Vault and OpenBao.
     Vault = "vault", "vault", leasehold_vault::Settings;
+    /// Google Secret Manager.
+    Google = "gcp-secret-manager", "gcp", leasehold_gcp::Settings;
     /// A scripted store, for laptops and tests.
     Mock = "mock", "mock", leasehold_mock::Settings;
 }
@@ -176,7 +185,11 @@ impl Settings {
 /// What is said of a `type` that this build does not hold. It is repeated only where it is one of
 /// ours.
 pub(crate) fn missing(kind: &str) -> String {
-    let held = kinds().join(", ");
+    missing_among(kind, &kinds())
+}
+
+fn missing_among(kind: &str, held: &[&str]) -> String {
+    let held = held.join(", ");
     match KNOWN.iter().find(|(known, _)| *known == kind) {
         Some((known, feature)) => format!(
             "this build holds no provider of type {known} (take one with the feature `{feature}`); it holds: {held}"
@@ -185,10 +198,17 @@ pub(crate) fn missing(kind: &str) -> String {
     }
 }
 
+/// The types of providers that this build does not hold.
+pub fn left_out() -> Vec<&'static str> {
+    KNOWN.iter().map(|(kind, _)| *kind).filter(|kind| !kinds().contains(kind)).collect()
+}
+
 /// Whether this build can prove who we are in this cloud.
 fn holds(cloud: &Cloud) -> bool {
     match cloud {
-        Cloud::Aws { .. } | Cloud::Gcp { .. } | Cloud::Azure { .. } => false,
+        Cloud::Aws { .. } => false,
+        Cloud::Gcp { .. } => cfg!(feature = "gcp"),
+        Cloud::Azure { .. } => false,
     }
 }
 
@@ -198,13 +218,38 @@ fn prover(
     request: &IdentityRequest,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn Identity>, Error> {
-    let _ = observer;
     match request.cloud {
-        Cloud::Aws { .. } | Cloud::Gcp { .. } | Cloud::Azure { .. } => Err(Error::new(
-            Kind::Internal,
-            Operation::Login,
-            name,
-            "this build holds nothing of the cloud that the log-in hangs on",
-        )),
+        #[cfg(feature = "gcp")]
+        Cloud::Gcp { .. } => leasehold_gcp::identity(name, request, observer),
+        ref other => {
+            let _ = observer;
+            let lacks = format!("this build holds nothing of {}", other.as_str());
+            Err(Error::new(Kind::Internal, Operation::Login, name, lacks))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_of_another_build_is_told_from_one_that_does_not_exist() {
+        assert_eq!(
+            missing_among("azure-key-vault", &["vault", "mock"]),
+            "this build holds no provider of type azure-key-vault (take one with the feature `azure`); it holds: \
+             vault, mock"
+        );
+        assert_eq!(missing_among("canary", &["vault"]), "no such type of provider; this build holds: vault");
+    }
+
+    #[test]
+    fn what_a_build_holds_and_what_it_leaves_out_are_all_that_is_known() {
+        let mut all: Vec<&str> = kinds();
+        all.extend(left_out());
+        all.sort_unstable();
+        let mut known: Vec<&str> = KNOWN.iter().map(|(kind, _)| *kind).collect();
+        known.sort_unstable();
+        assert_eq!(all, known);
     }
 }

@@ -258,13 +258,27 @@ pub fn retry(
     Retry { count: before.count.saturating_add(1), wait, at: Some(now + wait) }
 }
 
-/// When a polled value is read again: its interval, a tenth either way.
+/// When a polled value is read again: within its interval, at random in the last fifth of it.
 pub fn poll_at(refresh: Duration, changes_in: Option<Duration>, now: Moment, dice: &mut Dice) -> Moment {
-    let usual = now + dice.between(refresh.mul_f64(0.9), refresh.mul_f64(1.1));
+    let usual = now + dice.between(refresh - poll_band(refresh), refresh);
     match changes_in {
         Some(change) => now + change + dice.between(CHANGE_LAG, CHANGE_LAG * 2),
         None => usual,
     }
+}
+
+/// How long before it is due a polled value may be read along with others: as wide as its jitter, so
+/// that secrets of one interval, once read together, stay together.
+pub fn poll_band(refresh: Duration) -> Duration {
+    refresh / 5
+}
+
+/// How many requests an hour so many polled secrets of one interval cost at most, read together as
+/// far as the store lets them.
+pub fn polls_per_hour(secrets: usize, batch: usize, refresh: Duration) -> f64 {
+    let requests = u32::try_from(secrets.div_ceil(batch.max(1))).unwrap_or(u32::MAX);
+    let shortest = (refresh - poll_band(refresh)).max(FLOOR);
+    f64::from(requests) * 3_600.0 / shortest.as_secs_f64()
 }
 
 /// When a session has to be replaced by a new log-in at the latest, as things stand: long enough

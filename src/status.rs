@@ -112,6 +112,8 @@ pub struct ProviderState {
     pub old_sessions: Vec<String>,
     /// The last error, while it lasts.
     pub error: Option<LastError>,
+    /// How many requests an hour its polled secrets cost at most, as configured.
+    pub polls_per_hour: f64,
 }
 
 /// One secret.

@@ -158,6 +158,7 @@ async fn status_is_the_documented_report() {
                 session_ends: Some(start + Duration::from_secs(3_600)),
                 old_sessions: vec!["older".to_owned()],
                 error: None,
+                polls_per_hour: 0.0,
             },
         );
         let db = SecretState {

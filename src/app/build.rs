@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{NoSpawn, Provider, Spawn};
+use leasehold_core::{Provider, Spawn};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
 use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
 use crate::notify_app::Announcements;
+use crate::process::Programs;
 use crate::publisher::{self, Before, Publisher};
 use crate::render::Renderer;
 use crate::schedule::{Dice, Policy};
@@ -39,7 +40,9 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let renderer =
         Renderer::new(&config.files).map_err(|error| Failure::Render(publisher::all_words(&error)))?;
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
-    let spawn: Arc<dyn Spawn> = Arc::new(NoSpawn);
+    let (programs, reaper) = Programs::new(clock.clone())
+        .map_err(|error| Failure::Internal(format!("cannot wait for children: {error}")))?;
+    let spawn: Arc<dyn Spawn> = Arc::new(programs);
     for (name, provider) in &config.providers {
         let built = provider.settings.build(name, events.observer(name), &spawn).map_err(Failure::Store)?;
         providers.insert(name.clone(), Arc::from(built));
@@ -62,6 +65,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let (before, mut adopted) = sort_entries(opened.entries, &config, &handover);
     let cancel = CancellationToken::new();
     let mut serving = JoinSet::new();
+    serving.spawn(reaper.run(cancel.clone()));
     let (announcements, announcer) = Announcements::new(
         config.on_change.clone(),
         config.lifecycle.acknowledge,

@@ -96,6 +96,12 @@ pub(super) enum Command {
         /// The secret's name.
         secret: String,
     },
+    /// Say which version this is; with `--verbose`, what this build holds.
+    Version {
+        /// Types of providers, features, cryptography and target.
+        #[arg(long)]
+        verbose: bool,
+    },
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Print a script that completes arguments.

@@ -219,6 +219,7 @@ async fn the_table_shows_what_is_held_and_until_when() {
             session_ends: Some(later(3_600)),
             old_sessions: vec!["oldAccessor".to_owned()],
             error: None,
+            polls_per_hour: 15.0,
         };
         board.providers.insert("vault".to_owned(), vault);
         board.providers.insert("aws".to_owned(), ProviderState::default());

@@ -20,7 +20,7 @@ use prometheus_client::registry::Registry;
 use super::Event;
 use super::line::seconds;
 use crate::clock::{Clock, Moment};
-use crate::status::{Board, SecretState};
+use crate::status::{Board, ProviderState, SecretState};
 
 /// The text format that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +215,14 @@ impl Collector for Gauges {
             "leasehold_mints_ceiling",
             "How many mints are allowed in 60 s",
             of_each(&|secret| Some(f64::from(secret.mints_ceiling))),
+        )?;
+        let polls = |(name, state): (&String, &ProviderState)| {
+            (vec![("provider", name.clone())], state.polls_per_hour)
+        };
+        family(
+            "leasehold_polls_per_hour",
+            "How many requests an hour the polled secrets cost at most, as configured",
+            board.providers.iter().map(polls).collect(),
         )?;
         family(
             "leasehold_retiring_leases",

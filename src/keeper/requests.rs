@@ -196,7 +196,8 @@ impl Keeper {
         });
     }
 
-    /// The secrets that go into one request with this one.
+    /// The secrets that go into one request with this one: what is due, and polled ones that would be
+    /// due within their jitter.
     fn batch(&self, first: &str, traits: &leasehold_core::Traits, now: Moment) -> Vec<String> {
         let mut names = vec![first.to_owned()];
         if traits.batch <= 1 || traits.effect == Effect::Mints {
@@ -207,14 +208,19 @@ impl Keeper {
                 break;
             }
             if let super::Work::Secret(name, crate::schedule::Action::Fetch) = work
-                && at <= now + crate::schedule::FLOOR
                 && name != first
+                && at <= now + self.band(&name)
                 && self.traits(&name).is_some_and(|other| other == *traits)
             {
                 names.push(name);
             }
         }
         names
+    }
+
+    fn band(&self, name: &str) -> Duration {
+        let refresh = self.secrets.get(name).map(|kept| kept.plan.policy.refresh).unwrap_or_default();
+        crate::schedule::poll_band(refresh).max(crate::schedule::FLOOR)
     }
 
     pub(super) fn start_renewal(&mut self, name: &str, now: Moment) {

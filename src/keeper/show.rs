@@ -1,6 +1,9 @@
 //! The keeper's part of the board.
 
-use leasehold_core::Error;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leasehold_core::{Effect, Error};
 
 use super::{Keeper, Phase};
 use crate::schedule::{self, Action};
@@ -17,6 +20,7 @@ impl Keeper {
             let provider: &mut ProviderState = board.providers.entry(self.name.clone()).or_default();
             provider.session = self.sessions.current().map(|held| held.session.id.clone());
             provider.session_ends = self.sessions.current().and_then(|held| held.end());
+            provider.polls_per_hour = self.polls_per_hour();
             provider.old_sessions = self.sessions.old().map(|held| held.session.id.clone()).collect();
             for (name, kept) in &self.secrets {
                 let slot = &kept.slot;
@@ -61,6 +65,21 @@ impl Keeper {
             }
             board.ending |= matches!(self.phase, Phase::Waiting(_));
         });
+    }
+
+    /// What polling costs at the store.
+    fn polls_per_hour(&self) -> f64 {
+        let mut together: BTreeMap<(String, usize, Duration), usize> = BTreeMap::new();
+        for kept in self.secrets.values() {
+            let traits = self.provider.describe(&kept.plan.reference);
+            if traits.effect == Effect::Reads {
+                *together.entry((traits.group, traits.batch, kept.plan.policy.refresh)).or_default() += 1;
+            }
+        }
+        let cost = |((_, batch, refresh), secrets): (&(String, usize, Duration), &usize)| {
+            schedule::polls_per_hour(*secrets, *batch, *refresh)
+        };
+        together.iter().map(cost).sum()
     }
 
     /// Shows, or takes away, the provider's last error.

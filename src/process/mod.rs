@@ -2,7 +2,8 @@
 //!
 //! Being hard to look into ([`harden()`], [`scrub_environment`], [`ALLOCATOR`], [`hook_panics`]),
 //! the runtime, and other processes: finding, signalling and outliving one in a shared PID
-//! namespace. It starts no process yet and handles no signal of ours (tokio does).
+//! namespace; starting programs ([`Programs`]) and waiting for every child ([`Reaper`]). It handles
+//! no signal of ours (tokio does).
 
 #![allow(unsafe_code, reason = "each block says why it is sound")]
 
@@ -11,8 +12,11 @@ mod descriptor;
 mod environment;
 mod find;
 mod harden;
+mod inherited;
 mod panic;
+mod reaper;
 mod runtime;
+mod spawn;
 mod watch;
 
 #[cfg(test)]
@@ -24,5 +28,7 @@ pub use environment::{is_secret_name, read_environment, scrub_environment, switc
 pub use find::{FindError, Process};
 pub use harden::harden;
 pub use panic::hook_panics;
+pub use reaper::Reaper;
 pub use runtime::runtime;
+pub use spawn::Programs;
 pub use watch::watch_exit;

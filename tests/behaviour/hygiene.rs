@@ -276,7 +276,7 @@ fn the_process_shows_neither_its_environment_nor_its_files_nor_a_core() {
     assert!(!environ.contains(token), "{environ:?}");
     let limits = fs::read_to_string(proc("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     // The files of a process that is not dumpable belong to root.
     assert_eq!(fs::metadata(proc("environ")).unwrap().uid(), 0);
 

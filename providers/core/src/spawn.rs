@@ -12,7 +12,8 @@ use crate::secret::SecretBytes;
 /// group ends with it.
 #[async_trait]
 pub trait Spawn: Send + Sync {
-    /// Runs a program to its end. Dropped meanwhile, or out of time: its process group is killed.
+    /// Runs a program to its end. Dropped meanwhile, out of time or over its limit: its process group is
+    /// killed. What it started and left behind in its group ends with it.
     async fn run(&self, program: Program) -> Result<Ran, Failed>;
 }
 
@@ -35,7 +36,7 @@ pub struct Program {
     pub command: Vec<String>,
     /// Its whole environment.
     pub environment: BTreeMap<String, SecretBytes>,
-    /// Where it runs; `None`: where we do.
+    /// Where it runs, and from where a relative path of it counts; `None`: where we do.
     pub directory: Option<PathBuf>,
     /// What it reads on standard input, which then ends.
     pub input: SecretBytes,
@@ -73,6 +74,10 @@ pub enum Status {
 pub enum Failed {
     /// There is no such program.
     NotFound,
+    /// It is there, and what its first line names, or its loader, is not.
+    NoInterpreter,
+    /// There is no such directory to run it in.
+    NoDirectory,
     /// It may not be run by us, or is no program.
     NotExecutable,
     /// It could not be started: out of processes, memory or descriptors.
@@ -87,6 +92,8 @@ impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str("there is no such program"),
+            Self::NoInterpreter => f.write_str("what its first line (or its loader) names is not there"),
+            Self::NoDirectory => f.write_str("there is no such directory to run it in"),
             Self::NotExecutable => f.write_str("it may not be run by us, or is no program"),
             Self::NotStarted(why) => write!(f, "it could not be started: {why}"),
             Self::TimedOut(limit) => write!(f, "it did not end within {limit:?} and was killed"),

@@ -296,7 +296,11 @@ impl Mock {
     /// The secret at this path has these fields from now on; before the values file.
     pub fn set_fields<'a>(&self, path: &str, fields: impl IntoIterator<Item = (&'a str, &'a str)>) {
         let given = Given::from_texts(fields);
-        locked(&self.0).secrets.entry(normal(path).to_owned()).or_default().set = Some(Some(given));
+        let mut store = locked(&self.0);
+        let state = store.secrets.entry(normal(path).to_owned()).or_default();
+        // A version of its own, whether or not anybody reads it before the next one.
+        state.latest(given.fields());
+        state.set = Some(Some(given));
     }
 
     /// There is no secret at this path any more.

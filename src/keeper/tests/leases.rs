@@ -239,6 +239,26 @@ async fn a_changed_static_secret_makes_a_generation_within_its_refresh_and_an_un
 }
 
 #[tokio::test(start_paused = true)]
+async fn twenty_five_polled_secrets_stay_together_in_as_few_requests_as_the_store_takes_them() {
+    let names: Vec<(&str, &str)> = (0..25)
+        .map(|at| {
+            let path: &'static str = format!("kv/s{at}").leak();
+            (&path[3..], path)
+        })
+        .collect();
+    let policy = Policy { refresh: 60 * SECOND, ..Setup::default().policy };
+    let mut rig = Setup { secrets: names, policy, ..Setup::default() }.start();
+    rig.is_ready().await;
+    let before = rig.mock.requests(Operation::Fetch);
+    rig.pass(3_600 * SECOND).await;
+    let polls = rig.mock.requests(Operation::Fetch) - before;
+    let most = rig.board.snapshot().providers["mock"].polls_per_hour;
+    // The mock takes 20 at once.
+    assert!((most - 150.0).abs() < 0.01, "two requests each 48 s at most: {most}");
+    assert!(polls >= 120 && polls as f64 <= most + 2.0, "{polls} requests in an hour");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_overlap_above_a_third_of_the_grant_is_cut_to_it_and_said() {
     let policy = Policy { overlap: Overlap::Fixed(Duration::from_secs(3_600)), ..Setup::default().policy };
     let mut rig = Setup { yaml: "{ ttl: 60s, max_ttl: 1h }", policy, ..Setup::default() }.start();

@@ -1,11 +1,12 @@
 //! What the tests stand on: real servers, the binary under test, and waiting without luck.
 //!
-//! - [`vault()`], [`postgres()`] and [`slapd()`]: one server of each per test process, started on first use.
-//!   A test takes a mount of its own ([`vault::Vault::database_mount`] and its like) and so disturbs nobody.
+//! - [`vault()`], [`postgres()`], [`slapd()`] and [`moto()`]: one server of each per test process, started on
+//!   first use. A test takes a mount of its own ([`vault::Vault::database_mount`] and its like), or names of
+//!   its own ([`vault::unique`]), and so disturbs nobody.
 //! - [`vault::Vault::own`]: a server of its own, for a test that seals, stops or kills it.
 //! - [`Leasehold`]: the binary, started with a scrubbed environment, its output kept in files.
 //! - [`eventually`]: the only way to wait.
-//! - [`Proxy`]: between leasehold and Vault, for what no server does on demand. [`ForwardProxy`]: what
+//! - [`Proxy`]: between leasehold and a store, for what no server does on demand. [`ForwardProxy`]: what
 //!   `HTTPS_PROXY` points at. [`HttpServer`]: a stand-in for what cannot be had.
 //! - [`Authority`] and [`TokenSigner`]: certificates and signed tokens.
 //! - [`tmpfs()`]: folders as a kubelet gives them, also to another uid.
@@ -18,6 +19,7 @@
 pub mod forward_proxy;
 pub mod http;
 pub mod leasehold;
+pub mod moto;
 pub mod pki;
 pub mod ports;
 pub mod postgres;
@@ -33,6 +35,7 @@ mod wait;
 
 pub use forward_proxy::ForwardProxy;
 pub use leasehold::Leasehold;
+pub use moto::moto;
 pub use pki::{Authority, TokenSigner};
 pub use postgres::postgres;
 pub use proxy::Proxy;

@@ -1,7 +1,7 @@
-//! Between leasehold and Vault: does what no real server does on demand.
+//! Between leasehold and a store: does what no real server does on demand.
 //!
 //! It passes every request on, and remembers it, unless a rule says otherwise. A rule holds for the requests
-//! whose path contains its pattern, the newest rule first, until its handle is dropped.
+//! whose path or AWS action contains its pattern, the newest rule first, until its handle is dropped.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -28,6 +28,8 @@ pub struct Seen {
     pub path: String,
     /// As they were sent.
     pub headers: Vec<(String, String)>,
+    /// Without its transfer encoding.
+    pub body: Vec<u8>,
 }
 
 /// What holds for some requests while this handle lives.
@@ -132,10 +134,10 @@ impl Proxy {
         Refusing(self)
     }
 
-    /// The requests so far whose path contains `pattern`, in their order; `""` for all.
+    /// The requests so far whose path or AWS action contains `pattern`, in their order; `""` for all.
     pub fn requests(&self, pattern: &str) -> Vec<Seen> {
         let state = self.inner.state();
-        state.seen.iter().filter(|seen| seen.path.contains(pattern)).cloned().collect()
+        state.seen.iter().filter(|seen| seen.is_for(pattern)).cloned().collect()
     }
 
     fn rule(&self, pattern: &str, effect: Effect) -> Rule {
@@ -144,6 +146,21 @@ impl Proxy {
         state.next += 1;
         state.rules.push(Active { id, pattern: pattern.to_owned(), effect, hits: 0, waiting: 0 });
         Rule { inner: self.inner.clone(), id }
+    }
+}
+
+impl Seen {
+    fn is_for(&self, pattern: &str) -> bool {
+        self.path.contains(pattern) || self.action().is_some_and(|action| action.contains(pattern))
+    }
+
+    /// What is asked of an AWS service, whose requests all have the same path: the header of the JSON
+    /// protocol, or the form's first field.
+    fn action(&self) -> Option<&str> {
+        http::header(&self.headers, "x-amz-target").or_else(|| {
+            let form = std::str::from_utf8(&self.body).ok()?.strip_prefix("Action=")?;
+            form.split('&').next()
+        })
     }
 }
 
@@ -184,13 +201,15 @@ impl Inner {
     fn reply(&self, request: Request) -> Reply {
         let rule = {
             let mut state = self.state();
-            let Request { method, path, headers, .. } = request.clone();
-            state.seen.push(Seen { at: Instant::now(), method, path, headers });
-            let newest = state.rules.iter_mut().rev().find(|rule| request.path.contains(&rule.pattern));
-            newest.map(|rule| {
+            let Request { method, path, headers, body } = request.clone();
+            let seen = Seen { at: Instant::now(), method, path, headers, body };
+            let newest = state.rules.iter_mut().rev().find(|rule| seen.is_for(&rule.pattern));
+            let effect = newest.map(|rule| {
                 rule.hits += 1;
                 (rule.id, rule.effect.clone())
-            })
+            });
+            state.seen.push(seen);
+            effect
         };
         match rule {
             None => self.pass(&request).map_or(Reply::Nothing, Reply::Whole),

@@ -221,7 +221,7 @@ impl Store {
 
 impl State {
     /// Makes these fields the latest version, a new one if they differ or were rotated.
-    fn latest(&mut self, fields: Fields) -> u64 {
+    pub(crate) fn latest(&mut self, fields: Fields) -> u64 {
         let rotated = self.rotations - std::mem::replace(&mut self.rotations_seen, self.rotations);
         match self.versions.last_key_value() {
             Some((version, last)) if rotated == 0 && **last == fields => *version,

@@ -1,0 +1,187 @@
+//! The one who waits for children.
+//!
+//! A child that has ended stays a zombie until somebody waits for it, and whoever waits takes its
+//! status away from everybody else. So there is one waiter in a process: the [`Reaper`]. As PID 1 it
+//! also gets the orphans of the whole namespace, and those that were there before us.
+//!
+//! A pid means its child for as long as it was not waited for. Signals to children are therefore
+//! sent under the lock under which they are reaped: none ever reaches a stranger.
+
+use std::collections::HashMap;
+use std::io;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+
+use leasehold_core::Status;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use tokio::signal::unix::SignalKind;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::locked;
+
+/// Which children are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// All that the process has, whoever started them.
+    Every,
+    /// Those that were started here: for tests, which have waiters of their own beside us.
+    #[cfg(test)]
+    Started,
+}
+
+/// The children that were started here and have not been waited for.
+pub(super) struct Children {
+    running: Mutex<HashMap<Pid, Option<oneshot::Sender<Status>>>>,
+    reach: Reach,
+}
+
+/// Waits for children, as a task, until cancelled.
+pub struct Reaper {
+    children: Arc<Children>,
+    signal: tokio::signal::unix::Signal,
+}
+
+/// A child that may still run. Dropped, its process group is killed.
+pub(super) struct Running {
+    pid: Pid,
+    children: Arc<Children>,
+    ended: oneshot::Receiver<Status>,
+}
+
+impl Reaper {
+    /// From here on the end of a child is heard of. To be called inside a runtime.
+    pub(super) fn new(reach: Reach) -> io::Result<Self> {
+        let signal = tokio::signal::unix::signal(SignalKind::child())?;
+        let children = Arc::new(Children { running: Mutex::default(), reach });
+        Ok(Self { children, signal })
+    }
+
+    pub(super) fn children(&self) -> Arc<Children> {
+        Arc::clone(&self.children)
+    }
+
+    /// Reaps until cancelled.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        loop {
+            // Several ends may share one signal, and the first may have come before we listened.
+            self.children.reap();
+            tokio::select! {
+                () = cancel.cancelled() => return self.children.reap(),
+                Some(()) = self.signal.recv() => {}
+            }
+        }
+    }
+}
+
+impl Drop for Reaper {
+    /// Nobody is told any more: whoever waits is not left waiting.
+    fn drop(&mut self) {
+        locked(&self.children.running).values_mut().for_each(|sender| *sender = None);
+    }
+}
+
+impl Children {
+    /// Starts a program whose process group is its own.
+    pub(super) fn start(self: &Arc<Self>, command: &mut Command) -> io::Result<(Child, Running)> {
+        // A failed start is waited for by the standard library: not by us meanwhile.
+        let mut running = locked(&self.running);
+        let child = command.spawn()?;
+        let (sender, ended) = oneshot::channel();
+        let pid = Pid::from_child(&child);
+        running.insert(pid, Some(sender));
+        drop(running);
+        Ok((child, Running { pid, children: Arc::clone(self), ended }))
+    }
+
+    /// Waits for all that have ended.
+    fn reap(&self) {
+        let mut running = locked(&self.running);
+        match self.reach {
+            Reach::Every => {
+                while let Some(pid) = ended(libc::P_ALL, 0) {
+                    finish(pid, &mut running);
+                }
+            }
+            #[cfg(test)]
+            Reach::Started => {
+                let pids: Vec<Pid> = running.keys().copied().collect();
+                for pid in pids {
+                    if ended(libc::P_PID, pid.as_raw_nonzero().get().unsigned_abs()).is_some() {
+                        finish(pid, &mut running);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many were not waited for yet.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        locked(&self.running).len()
+    }
+
+    fn kill(&self, pid: Pid) {
+        if locked(&self.running).contains_key(&pid) {
+            kill_group(pid);
+        }
+    }
+}
+
+/// Ends what a child left behind in its group, takes its status, and passes it on.
+fn finish(pid: Pid, running: &mut HashMap<Pid, Option<oneshot::Sender<Status>>>) {
+    let sender = running.remove(&pid);
+    if sender.is_some() {
+        // Until it is waited for, its pid names this group and no other.
+        kill_group(pid);
+    }
+    let taken = rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    let status = taken.ok().flatten().and_then(|status| {
+        status
+            .exit_status()
+            .map(Status::Exited)
+            .or_else(|| status.terminating_signal().map(Status::Signalled))
+    });
+    if let (Some(Some(sender)), Some(status)) = (sender, status) {
+        // Whoever wanted to know may have gone.
+        let _ = sender.send(status);
+    }
+}
+
+/// A child that has ended and was not waited for; it stays that.
+fn ended(kind: libc::idtype_t, id: libc::id_t) -> Option<Pid> {
+    // SAFETY: all zeros are a valid `siginfo_t`, which is plain data.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` lives for the whole call, which writes to it alone.
+    if unsafe { libc::waitid(kind, id, &raw mut info, options) } != 0 {
+        return None;
+    }
+    // SAFETY: `waitid` filled it in as of a child's end, or left it zero where there is none.
+    Pid::from_raw(unsafe { info.si_pid() })
+}
+
+fn kill_group(pid: Pid) {
+    // What has ended already is no failure. The group is the child's own from before it ran its
+    // program; should it have left it, it is meant all the same.
+    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
+}
+
+impl Running {
+    /// How it ended. `None`: the reaper has ended before it.
+    pub(super) async fn ended(&mut self) -> Option<Status> {
+        (&mut self.ended).await.ok()
+    }
+
+    /// Kills its process group; it is waited for.
+    pub(super) fn kill(&self) {
+        self.children.kill(self.pid);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
