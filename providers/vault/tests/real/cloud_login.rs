@@ -1,23 +1,24 @@
 //! Log-ins that hang on a cloud. The proof is scripted here: each cloud's crate tests how it makes one.
 //!
-//! `aws` runs against the real method, whose STS is moto, and `gcp` against the real one, whose Google is an HTTP
-//! server of the test. The real `azure` asks a service that is fixed in it, over TLS, so what it is sent is looked
-//! at by a scripted store.
+//! All three run against the real methods: that of `aws` asks moto's STS, that of `gcp` an HTTP server of the test,
+//! that of `azure` a stand-in of Azure's authority, to which a proxy leads it. What is sent is looked at by a
+//! scripted store.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use leasehold_core::{Error, Identity, Kind, Operation, Origin, Proof, SecretBytes, async_trait};
-use leasehold_harness::http::{Request, Response};
+use leasehold_harness::http::{self, Request, Response};
 use leasehold_harness::moto::{Moto, moto};
 use leasehold_harness::server::{HttpServer, Reply};
 use leasehold_harness::tmpfs::tmpfs;
 use leasehold_harness::vault;
 use leasehold_harness::vault::{Vault, VaultConfig, unique};
-use leasehold_standins::KeyPair;
+use leasehold_standins::{Azure, KeyPair};
 use serde_json::{Value, json};
 
 use crate::given::{proved, provider, refused, session};
@@ -184,6 +185,50 @@ async fn gcp_lets_in_the_service_account_that_the_token_is_of() {
         let error = refused(&*provider).await;
         assert_eq!((error.kind, error.passing), (Kind::Denied, true), "{error}");
         assert!(error.detail.contains("is of type iam"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn azure_lets_in_the_identity_of_a_machine() {
+    let azure = Azure::start();
+    let detour = azure.detour();
+    let (ours, strangers) = ("9f0b1c2d-0000-4000-8000-000000000001", "9f0b1c2d-0000-4000-8000-000000000002");
+    azure.register_identity(ours);
+    azure.register_identity(strangers);
+    let ca = azure.ca_file().to_str().unwrap();
+    let config = VaultConfig::default().env("HTTPS_PROXY", &detour.url()).env("SSL_CERT_FILE", ca);
+    let vault = Vault::own(config);
+    let mount = vault.auth_mount("azure", "azure");
+    let resource = "https://management.azure.com/";
+    vault.write(&format!("auth/{mount}/config"), json!({ "tenant_id": Azure::TENANT, "resource": resource }));
+    let role = json!({ "bound_service_principal_ids": [ours], "token_ttl": "60s" });
+    vault.write(&format!("auth/{mount}/role/web"), role);
+
+    // As the metadata service of a machine gives it.
+    let imds: SocketAddr = azure.imds().strip_prefix("http://").unwrap().parse().unwrap();
+    let token = |client: &str, resource: &str| {
+        let path = format!(
+            "/metadata/identity/oauth2/token?api-version=2018-02-01&client_id={client}&resource={resource}"
+        );
+        let headers = vec![("Metadata".to_owned(), "true".to_owned())];
+        let request = Request { method: "GET".into(), path, headers, body: Vec::new() };
+        let answer: Value = serde_json::from_slice(&http::send(imds, &request).unwrap().body).unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    };
+    let auth = json!({ "method": "azure", "mount": mount, "role": "web" });
+    let raw = json!({ "address": vault.url(), "auth": auth });
+    let with = |token: String| {
+        let prove = move || Ok(Proof::Token { token: secret(&token), about: BTreeMap::new() });
+        proved(raw.clone(), scripted(prove))
+    };
+    let session = session(&*with(token(ours, resource))).await;
+    assert_eq!(session.origin, Origin::LoggedIn);
+    assert_eq!(session.term.unwrap().ttl, Duration::from_secs(60));
+    // Somebody else's, and one for another resource: the method says 500 to both.
+    for provider in [with(token(strangers, resource)), with(token(ours, Azure::RESOURCE))] {
+        let error = refused(&*provider).await;
+        assert_eq!(error.kind, Kind::Unavailable, "{error}");
+        assert!(error.detail.contains("bound to this identity"), "{error}");
     }
 }
 
