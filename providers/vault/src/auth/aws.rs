@@ -13,8 +13,8 @@ use crate::config::Problems;
 pub struct RawAws {
     /// The role of the auth method to log in to.
     pub role: String,
-    /// The region whose STS is named in the request: that of the server's `sts_endpoint`. Default: AWS_REGION,
-    /// else us-east-1, as the server has it.
+    /// The region whose STS is named in the request: that of the server's `sts_endpoint`. Default: the global
+    /// endpoint, which is the server's default as well.
     pub region: Option<String>,
     /// The server's `iam_server_id_header_value`, where it has one.
     pub server_id: Option<String>,
