@@ -21,7 +21,7 @@ use leasehold_harness::http::{Request, Response, header};
 use ring::digest;
 use serde_json::json;
 
-use super::{Shared, State};
+use super::{Azure, Shared, State};
 use crate::cluster::Cluster;
 use crate::form::{Form, target};
 use crate::jwt::{Jwt, jwk, now, random_hex, sign};
@@ -30,6 +30,9 @@ use crate::server::Service;
 
 /// A clock may be this much ahead of ours.
 const SKEW: u64 = 300;
+
+/// A machine's token is handed out again until it has this many seconds left.
+const KEPT: u64 = 300;
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -50,6 +53,7 @@ pub(crate) enum Credential {
 pub(crate) struct Token {
     pub(crate) tenant: String,
     pub(crate) audience: String,
+    pub(crate) client: String,
     /// Seconds since 1970.
     pub(crate) expires: u64,
 }
@@ -158,6 +162,25 @@ impl Authority {
     }
 }
 
+/// A token of a managed identity: the one of the last time while it has more than five minutes to live.
+pub(crate) fn issue_to_machine(
+    shared: &Shared,
+    state: &mut State,
+    resource: &str,
+    client: &str,
+) -> (String, u64) {
+    let wanted = (client.to_owned(), resource.to_owned());
+    if let Some(token) = state.machine_tokens.get(&wanted) {
+        let left = state.tokens.get(token).map_or(0, |known| known.expires.saturating_sub(now()));
+        if left > KEPT {
+            return (token.clone(), left);
+        }
+    }
+    let (token, lifetime) = issue(shared, state, Azure::TENANT, resource, client);
+    state.machine_tokens.insert(wanted, token.clone());
+    (token, lifetime)
+}
+
 /// Issues a token and remembers it; its lifetime in seconds beside it.
 pub(crate) fn issue(
     shared: &Shared,
@@ -174,7 +197,7 @@ pub(crate) fn issue(
         "uti": random_hex(11), "ver": "1.0",
     });
     let token = sign(&shared.key, &[("kid", "authority")], &claims);
-    let known = Token { tenant: tenant.into(), audience: resource.into(), expires };
+    let known = Token { tenant: tenant.into(), audience: resource.into(), client: client.into(), expires };
     state.tokens.insert(token.clone(), known);
     (token, lifetime)
 }

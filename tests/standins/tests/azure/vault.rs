@@ -7,6 +7,7 @@ use leasehold_standins::{Azure, Fault, KeyPair, Part};
 use serde_json::json;
 
 use super::{CLIENT, Stage, error, token_of};
+use crate::client::Client;
 
 #[test]
 fn a_secret_is_read_with_a_token_by_client_secret_newest_version_or_a_named_one() {
@@ -176,6 +177,10 @@ fn what_is_denied_is_so_whether_it_exists_or_not() {
     }
     stage.azure.allow("api-key");
     assert_eq!(stage.read("secrets/api-key", &token).status, 200);
+    stage.azure.refuse(CLIENT);
+    let inner = Some("ForbiddenByRbac");
+    assert_eq!(error(&stage.read("secrets/api-key", &token)), (403, "Forbidden", inner));
+    assert_eq!(error(&stage.read("secrets/api-key", &stage.token())), (403, "Forbidden", inner));
 }
 
 #[test]
@@ -335,4 +340,30 @@ fn answers_are_spoilt_on_demand_one_each() {
     let fields = [("client_secret", stage.secret.as_str()), ("scope", super::SCOPE)];
     assert_eq!(stage.log_in(&fields).status, 500);
     assert_eq!(stage.log_in(&fields).status, 200, "{CLIENT}");
+}
+
+#[test]
+fn a_detour_leads_the_clouds_own_names_here_and_no_others() {
+    let stage = Stage::new();
+    stage.azure.put_secret("api-key", "one");
+    let client = Client::new(stage.azure.ca_file()).through(&stage.azure.detour().url());
+    let token = client.post_form(
+        &format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", Azure::TENANT),
+        &[
+            ("grant_type", "client_credentials"),
+            ("client_id", CLIENT),
+            ("client_secret", &stage.secret),
+            ("scope", super::SCOPE),
+        ],
+    );
+    let url = "https://shop.vault.azure.net/secrets/api-key?api-version=7.5";
+    let secret = client.bearer(url, &token_of(&token));
+    assert_eq!(secret.json["value"], "one");
+    assert!(secret.json["id"].as_str().unwrap().starts_with("https://shop.vault.azure.net/secrets/api-key/"));
+    assert!(client.send("GET", "https://example.org/", &[], b"").is_err());
+    stage.azure.register_identity("system");
+    let path = "metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net";
+    let url = format!("http://169.254.169.254/{path}");
+    assert_eq!(client.get(&url, &[("Metadata", "true")]).status, 200);
+    assert_eq!(client.get("http://example.org/", &[]).status, 403);
 }
