@@ -104,6 +104,8 @@ fn a_certificates_assertion_is_verified_in_every_part() {
     let unknown = ask(stranger.token(&[("x5t#S256", &own)], &claims));
     assert_eq!(refused(&unknown), (401, "invalid_client", 700_027), "a certificate that nobody registered");
     assert_eq!(refused(&ask(pair.token(&[], &claims))).2, 700_027, "no thumbprint");
+    let none = ask(pair.token(&[("x5t#S256", &sha256), ("alg", "none")], &claims));
+    assert_eq!(refused(&none), (401, "invalid_client", 700_027), "a signature that says it is none");
     assert_eq!(refused(&ask("no.token".into())), (401, "invalid_client", 50027));
     let untyped = stage.log_in(&[("scope", SCOPE), ("client_assertion", "a.b.c")]);
     assert_eq!(refused(&untyped).2, 900_144);

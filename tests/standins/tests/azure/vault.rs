@@ -195,6 +195,9 @@ fn a_deleted_secret_is_absent_and_its_name_is_taken_until_it_is_purged() {
     assert!(deleted.json["recoveryId"].as_str().unwrap().ends_with("/deletedsecrets/api-key"));
     let inner = Some("ObjectIsDeletedButRecoverable");
     assert_eq!(error(&set(&stage, &token, "two")), (409, "Conflict", inner));
+    let put =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stage.azure.put_secret("api-key", "two")));
+    assert!(put.is_err(), "a test does not get past that either");
 
     let stage = Stage::new();
     let token = stage.token();

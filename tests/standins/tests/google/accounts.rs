@@ -92,8 +92,8 @@ fn a_token_signed_by_the_account_itself_is_good_for_this_service_alone() {
     ] {
         assert!(!good(&with(&claims, claim, wrong.clone())), "{claim} {wrong}");
     }
-    let id = stage.google.service_account_key(&stage.email);
-    let id = id["private_key_id"].as_str().unwrap();
+    let key = stage.google.service_account_key(&stage.email);
+    let id = key["private_key_id"].as_str().unwrap();
     assert!(!stage.reads_with(&KeyPair::new("stranger").token(&[("kid", id)], &claims)));
     stage.google.revoke_tokens();
     assert!(!good(&claims));
