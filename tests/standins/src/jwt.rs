@@ -34,6 +34,11 @@ impl Jwt {
         self.header["alg"] == "RS256" && key.has_signed(self.signed.as_bytes(), &self.signature)
     }
 
+    /// Whether it says PS256, and is.
+    pub(crate) fn is_signed_with_pss_by(&self, key: &KeyPair) -> bool {
+        self.header["alg"] == "PS256" && key.has_signed_with_pss(self.signed.as_bytes(), &self.signature)
+    }
+
     /// A claim that is text.
     pub(crate) fn claim(&self, name: &str) -> Option<&str> {
         self.claims[name].as_str()

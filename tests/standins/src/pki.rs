@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use leasehold_harness::tmpfs::{Folder, tmpfs};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey};
+use ring::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -179,6 +181,12 @@ impl KeyPair {
     pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         let public: &[u8] = self.pair.public().as_ref();
         UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public).verify(message, signature).is_ok()
+    }
+
+    /// The same with PSS: PS256.
+    pub(crate) fn has_signed_with_pss(&self, message: &[u8], signature: &[u8]) -> bool {
+        let public: &[u8] = self.pair.public().as_ref();
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public).verify(message, signature).is_ok()
     }
 
     /// Modulus and exponent, for a JSON Web Key.

@@ -6,11 +6,11 @@
 //!
 //! Strict about: HTTPS; POST of a form; the tenant; `grant_type=client_credentials`; a scope that is one
 //! resource with `/.default`; exactly one kind of client credential, and a right one. A client assertion's
-//! signature is verified: against a registered certificate (RS256, with `x5t` or `x5t#S256`, `iss` = `sub` =
-//! client, `aud` this tenant's, `exp` and `nbf`), or against a cluster whose issuer, subject and audience are
-//! registered. Tokens are signed, and remembered: what was not issued here is no token.
+//! signature is verified: against a registered certificate (PS256 or RS256, with `x5t#S256` or `x5t`, `iss` =
+//! `sub` = client, `aud` this tenant's, `exp` and `nbf`), or against a cluster whose issuer, subject and
+//! audience are registered. Tokens are signed, and remembered: what was not issued here is no token.
 //!
-//! It does not do: other grants, PS256, v2.0 access tokens, conditional access, throttling by itself.
+//! It does not do: other grants, v2.0 access tokens, conditional access, throttling by itself.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -280,7 +280,7 @@ fn by_certificate(
         _ => None,
     });
     let pair = pair.ok_or(wrong(700_027, "no registered certificate has the assertion's thumbprint"))?;
-    if !token.is_signed_by(pair) {
+    if !token.is_signed_by(pair) && !token.is_signed_with_pss_by(pair) {
         return Err(wrong(700_027, "the assertion's signature is not that of the certificate"));
     }
     if token.claim("sub") != Some(client) {
