@@ -100,6 +100,7 @@ fn without_a_good_token_there_is_a_challenge_and_nothing_else() {
     bearer(&other.token(), "another authority's");
     bearer(&stage.token_for("https://management.azure.com/.default"), "another audience");
     bearer(&stage.token_for("https://vault.azure.cn/.default"), "another cloud");
+    bearer(&stage.token_for("https://vault.azure.net//.default"), "the audience with a slash at its end");
 
     let stranger = "7d1a3a0c-1111-4222-8333-944455556666";
     let secret = stage.azure.register_client_in(Azure::OTHER_TENANT, stranger);

@@ -168,7 +168,8 @@ fn a_clusters_token_is_exchanged_for_one_of_googles() {
 
     for (field, value, expected) in [
         ("grant_type", "refresh_token", (400, "unsupported_grant_type")),
-        ("audience", "//iam.googleapis.com/elsewhere", (400, "invalid_target")),
+        ("audience", "https://iam.googleapis.com/projects/1", (400, "invalid_request")),
+        ("audience", "//iam.googleapis.com/projects/1/locations/global/elsewhere", (400, "invalid_target")),
         ("requested_token_type", "urn:ietf:params:oauth:token-type:id_token", (400, "invalid_request")),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:saml2", (400, "invalid_request")),
         ("scope", "", (400, "invalid_request")),
