@@ -10,7 +10,8 @@ use leasehold_harness::tmpfs::{Folder, tmpfs};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    RsaKeyPair, UnparsedPublicKey,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -168,13 +169,22 @@ impl KeyPair {
         jwt::sign(self, headers, claims)
     }
 
+    /// The same, signed with PS256.
+    pub fn pss_token(&self, headers: &[(&str, &str)], claims: &serde_json::Value) -> String {
+        jwt::assemble(&[&[("alg", "PS256")], headers].concat(), claims, |message| {
+            self.sign_as(&RSA_PSS_SHA256, message)
+        })
+    }
+
     /// PKCS #1 with SHA-256: RS256.
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.sign_as(&RSA_PKCS1_SHA256, message)
+    }
+
+    fn sign_as(&self, padding: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.pair.public().modulus_len()];
         let random = SystemRandom::new();
-        self.pair
-            .sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
-            .expect("the system has random bytes");
+        self.pair.sign(padding, &random, message, &mut signature).expect("the system has random bytes");
         signature
     }
 

@@ -3,7 +3,7 @@
 //! Written from "How to use managed identities for Azure resources on an Azure VM to acquire an access token"
 //! and "Azure Instance Metadata Service" (learn.microsoft.com).
 //!
-//! Strict about: `Metadata: true`; no `X-Forwarded-For`; `api-version`; `resource`; an identity that the
+//! Strict about: `Metadata: true`, in small letters; no `X-Forwarded-For`; `api-version`; `resource`; an identity that the
 //! machine has. Numbers of a token answer are strings, as there. A token that has more than five minutes
 //! to live is given again.
 //!
@@ -31,8 +31,8 @@ pub(crate) struct Imds(pub(crate) Arc<Shared>);
 impl Service for Imds {
     fn answer(&self, request: &Request) -> Response {
         let Some((path, query)) = target(request) else { return error(400, "bad_request", "no such target") };
-        if header(&request.headers, "metadata").is_none_or(|value| !value.eq_ignore_ascii_case("true")) {
-            return error(400, "invalid_request", "the metadata header is missing");
+        if header(&request.headers, "metadata") != Some("true") {
+            return error(400, "bad_request_102", "Required metadata header not specified");
         }
         if header(&request.headers, "x-forwarded-for").is_some() {
             return error(400, "invalid_request", "the request was forwarded");
@@ -56,10 +56,10 @@ impl Service for Imds {
 impl Imds {
     fn token(&self, query: &Form) -> Response {
         if !is_version(query, "2018-02-01") {
-            return error(400, "bad_request_102", "api-version is missing or not known");
+            return error(400, "invalid_request", "api-version is missing or not known");
         }
         let Some(resource) = query.value("resource") else {
-            return error(400, "invalid_resource", "the resource is missing");
+            return error(400, "invalid_request", "the resource is missing");
         };
         let mut state = self.0.state();
         let Some(client) = identity_of(&state, query) else {

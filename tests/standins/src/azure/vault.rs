@@ -129,8 +129,8 @@ fn authenticate<'a>(state: &'a State, request: &Request) -> Result<&'a Token, &'
     if token.tenant != Azure::TENANT {
         return Err("the token is another tenant's");
     }
-    // Clients that ask for the resource with its slash get it with its slash.
-    if token.audience.trim_end_matches('/') != state.resource {
+    // To the letter: with a slash at its end it is another one.
+    if token.audience != state.resource {
         return Err("the token was made for another audience");
     }
     Ok(token)

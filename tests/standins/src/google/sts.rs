@@ -60,8 +60,11 @@ impl Sts {
         let Some(scope) = asked.value("scope", "scope") else { return invalid("the scope is missing") };
         let mut state = self.0.state();
         let provider = asked.value("audience", "audience").unwrap_or_default();
+        if !provider.starts_with("//iam.googleapis.com/projects/") {
+            return invalid("the audience is no full resource name of a provider");
+        }
         let Some(clusters) = state.pools.get(&provider) else {
-            return oauth_error(400, "invalid_target", "the audience is no provider's full name");
+            return oauth_error(400, "invalid_target", "there is no such provider");
         };
         let shown = asked.value("subject_token", "subjectToken").unwrap_or_default();
         let Some(token) = clusters.iter().find_map(|cluster| cluster.verify(&shown)) else {

@@ -69,13 +69,14 @@ fn header_version_and_resource_are_required() {
     let stage = Stage::new();
     stage.azure.register_identity("system");
     let header = [("Metadata", "true")];
-    assert_eq!(ask(&stage, TOKEN, &[]).status, 400);
-    assert_eq!(ask(&stage, TOKEN, &[("Metadata", "false")]).status, 400);
+    for wrong in [&[][..], &[("Metadata", "false")], &[("Metadata", "True")]] {
+        assert_eq!(refused(&ask(&stage, TOKEN, wrong)), (400, "bad_request_102"), "{wrong:?}");
+    }
     assert_eq!(ask(&stage, TOKEN, &[header[0], ("X-Forwarded-For", "10.0.0.1")]).status, 400);
     let without_version = "metadata/identity/oauth2/token?resource=https%3A%2F%2Fvault.azure.net";
     assert_eq!(ask(&stage, without_version, &header).status, 400);
     let without_resource = "metadata/identity/oauth2/token?api-version=2018-02-01";
-    assert_eq!(refused(&ask(&stage, without_resource, &header)), (400, "invalid_resource"));
+    assert_eq!(refused(&ask(&stage, without_resource, &header)), (400, "invalid_request"));
     assert_eq!(ask(&stage, "metadata/elsewhere", &header).status, 404);
 }
 

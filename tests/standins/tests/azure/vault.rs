@@ -100,6 +100,7 @@ fn without_a_good_token_there_is_a_challenge_and_nothing_else() {
     bearer(&other.token(), "another authority's");
     bearer(&stage.token_for("https://management.azure.com/.default"), "another audience");
     bearer(&stage.token_for("https://vault.azure.cn/.default"), "another cloud");
+    bearer(&stage.token_for("https://vault.azure.net//.default"), "the audience with a slash at its end");
 
     let stranger = "7d1a3a0c-1111-4222-8333-944455556666";
     let secret = stage.azure.register_client_in(Azure::OTHER_TENANT, stranger);
@@ -195,6 +196,9 @@ fn a_deleted_secret_is_absent_and_its_name_is_taken_until_it_is_purged() {
     assert!(deleted.json["recoveryId"].as_str().unwrap().ends_with("/deletedsecrets/api-key"));
     let inner = Some("ObjectIsDeletedButRecoverable");
     assert_eq!(error(&set(&stage, &token, "two")), (409, "Conflict", inner));
+    let put =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stage.azure.put_secret("api-key", "two")));
+    assert!(put.is_err(), "a test does not get past that either");
 
     let stage = Stage::new();
     let token = stage.token();

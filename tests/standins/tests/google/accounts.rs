@@ -92,8 +92,8 @@ fn a_token_signed_by_the_account_itself_is_good_for_this_service_alone() {
     ] {
         assert!(!good(&with(&claims, claim, wrong.clone())), "{claim} {wrong}");
     }
-    let id = stage.google.service_account_key(&stage.email);
-    let id = id["private_key_id"].as_str().unwrap();
+    let key = stage.google.service_account_key(&stage.email);
+    let id = key["private_key_id"].as_str().unwrap();
     assert!(!stage.reads_with(&KeyPair::new("stranger").token(&[("kid", id)], &claims)));
     stage.google.revoke_tokens();
     assert!(!good(&claims));
@@ -168,7 +168,8 @@ fn a_clusters_token_is_exchanged_for_one_of_googles() {
 
     for (field, value, expected) in [
         ("grant_type", "refresh_token", (400, "unsupported_grant_type")),
-        ("audience", "//iam.googleapis.com/elsewhere", (400, "invalid_target")),
+        ("audience", "https://iam.googleapis.com/projects/1", (400, "invalid_request")),
+        ("audience", "//iam.googleapis.com/projects/1/locations/global/elsewhere", (400, "invalid_target")),
         ("requested_token_type", "urn:ietf:params:oauth:token-type:id_token", (400, "invalid_request")),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:saml2", (400, "invalid_request")),
         ("scope", "", (400, "invalid_request")),
