@@ -185,7 +185,11 @@ impl Settings {
 /// What is said of a `type` that this build does not hold. It is repeated only where it is one of
 /// ours.
 pub(crate) fn missing(kind: &str) -> String {
-    let held = kinds().join(", ");
+    missing_among(kind, &kinds())
+}
+
+fn missing_among(kind: &str, held: &[&str]) -> String {
+    let held = held.join(", ");
     match KNOWN.iter().find(|(known, _)| *known == kind) {
         Some((known, feature)) => format!(
             "this build holds no provider of type {known} (take one with the feature `{feature}`); it holds: {held}"
@@ -222,5 +226,30 @@ fn prover(
             let lacks = format!("this build holds nothing of {}", other.as_str());
             Err(Error::new(Kind::Internal, Operation::Login, name, lacks))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_of_another_build_is_told_from_one_that_does_not_exist() {
+        assert_eq!(
+            missing_among("azure-key-vault", &["vault", "mock"]),
+            "this build holds no provider of type azure-key-vault (take one with the feature `azure`); it holds: \
+             vault, mock"
+        );
+        assert_eq!(missing_among("canary", &["vault"]), "no such type of provider; this build holds: vault");
+    }
+
+    #[test]
+    fn what_a_build_holds_and_what_it_leaves_out_are_all_that_is_known() {
+        let mut all: Vec<&str> = kinds();
+        all.extend(left_out());
+        all.sort_unstable();
+        let mut known: Vec<&str> = KNOWN.iter().map(|(kind, _)| *kind).collect();
+        known.sort_unstable();
+        assert_eq!(all, known);
     }
 }
