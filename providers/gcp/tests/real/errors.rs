@@ -122,6 +122,7 @@ async fn a_denial_names_the_role_and_what_grants_it() {
     for said in [
         "roles/secretmanager.secretAccessor",
         "gcloud secrets add-iam-policy-binding key --project=leasehold-tests",
+        "--member=serviceAccount:web@leasehold-tests.iam.gserviceaccount.com",
     ] {
         assert!(error.detail.contains(said), "{error}");
     }

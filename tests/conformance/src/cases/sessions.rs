@@ -51,8 +51,11 @@ pub(crate) async fn a_session_is_looked_up_and_renewed(stage: &Stage<'_>) -> Res
     let granted = used.session.term.expect("a session of the subject ends");
     let left =
         used.patiently(Operation::Lookup, || used.provider.lookup(&used.session, Target::Session)).await;
-    let left =
-        left.unwrap_or_else(|error| panic!("looked up: {error}")).expect("what ends has something left");
+    let left = left.unwrap_or_else(|error| panic!("looked up: {error}"));
+    if left.is_none() && !granted.renewable && !used.session.revocable {
+        return Err(Cannot("the store tells nothing of its tokens: they end when they were said to"));
+    }
+    let left = left.expect("what ends has something left");
     assert!(!left.ttl.is_zero() && left.ttl <= granted.ttl, "{left:?} of {granted:?}");
     if granted.renewable {
         let renew = || used.provider.renew(&used.session, Target::Session, granted.ttl);
@@ -68,6 +71,9 @@ pub(crate) async fn a_revoked_session_has_ended_and_its_leases_with_it(
 ) -> Result<(), Cannot> {
     stage.needs(Capability::Sessions)?;
     let used = stage.enter().await;
+    if !used.session.revocable {
+        return Err(Cannot("the store does not take its tokens back: they end"));
+    }
     let kept = stage.kept();
     let taken = match stage.has(Capability::Leases) {
         true => Some(used.mint().await),
