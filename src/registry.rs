@@ -143,8 +143,16 @@ macro_rules! providers {
 providers! {
     /// Vault and OpenBao.
     Vault = "vault", "vault", leasehold_vault::Settings;
+    /// AWS Secrets Manager.
+    Aws = "aws-secrets-manager", "aws", leasehold_aws::SecretsManager;
+    /// AWS Systems Manager Parameter Store.
+    AwsParameters = "aws-parameter-store", "aws", leasehold_aws::ParameterStore;
     /// Google Secret Manager.
     Google = "gcp-secret-manager", "gcp", leasehold_gcp::Settings;
+    /// Azure Key Vault.
+    Azure = "azure-key-vault", "azure", leasehold_azure::Settings;
+    /// Any program.
+    Exec = "exec", "exec", leasehold_exec::Settings;
     /// A scripted store, for laptops and tests.
     Mock = "mock", "mock", leasehold_mock::Settings;
 }
@@ -185,7 +193,11 @@ impl Settings {
 /// What is said of a `type` that this build does not hold. It is repeated only where it is one of
 /// ours.
 pub(crate) fn missing(kind: &str) -> String {
-    let held = kinds().join(", ");
+    missing_among(kind, &kinds())
+}
+
+fn missing_among(kind: &str, held: &[&str]) -> String {
+    let held = held.join(", ");
     match KNOWN.iter().find(|(known, _)| *known == kind) {
         Some((known, feature)) => format!(
             "this build holds no provider of type {known} (take one with the feature `{feature}`); it holds: {held}"
@@ -202,9 +214,9 @@ pub fn left_out() -> Vec<&'static str> {
 /// Whether this build can prove who we are in this cloud.
 fn holds(cloud: &Cloud) -> bool {
     match cloud {
-        Cloud::Aws { .. } => false,
+        Cloud::Aws { .. } => cfg!(feature = "aws"),
         Cloud::Gcp { .. } => cfg!(feature = "gcp"),
-        Cloud::Azure { .. } => false,
+        Cloud::Azure { .. } => cfg!(feature = "azure"),
     }
 }
 
@@ -215,12 +227,42 @@ fn prover(
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn Identity>, Error> {
     match request.cloud {
+        #[cfg(feature = "aws")]
+        Cloud::Aws { .. } => leasehold_aws::identity(name, request, observer),
+        #[cfg(feature = "azure")]
+        Cloud::Azure { .. } => leasehold_azure::identity(name, request, observer),
         #[cfg(feature = "gcp")]
         Cloud::Gcp { .. } => leasehold_gcp::identity(name, request, observer),
+        #[allow(unreachable_patterns, reason = "a build with every cloud leaves nothing over")]
         ref other => {
             let _ = observer;
             let lacks = format!("this build holds nothing of {}", other.as_str());
             Err(Error::new(Kind::Internal, Operation::Login, name, lacks))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_of_another_build_is_told_from_one_that_does_not_exist() {
+        assert_eq!(
+            missing_among("azure-key-vault", &["vault", "mock"]),
+            "this build holds no provider of type azure-key-vault (take one with the feature `azure`); it holds: \
+             vault, mock"
+        );
+        assert_eq!(missing_among("canary", &["vault"]), "no such type of provider; this build holds: vault");
+    }
+
+    #[test]
+    fn what_a_build_holds_and_what_it_leaves_out_are_all_that_is_known() {
+        let mut all: Vec<&str> = kinds();
+        all.extend(left_out());
+        all.sort_unstable();
+        let mut known: Vec<&str> = KNOWN.iter().map(|(kind, _)| *kind).collect();
+        known.sort_unstable();
+        assert_eq!(all, known);
     }
 }

@@ -16,7 +16,7 @@ use crate::subject::{Cannot, Capability, Content, Facts, Fault, Playing, Subject
 /// What the provider under test is called in the configuration.
 pub(crate) const NAME: &str = "store";
 /// Longer than a shared machine stalls. Whatever takes longer has failed.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Stage<'a> {
     pub(crate) subject: &'a dyn Subject,

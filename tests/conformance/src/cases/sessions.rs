@@ -19,11 +19,19 @@ pub(crate) async fn a_log_in_says_what_it_brought(stage: &Stage<'_>) -> Result<(
         );
         assert!(session.term.is_none_or(|term| !term.ttl.is_zero()), "it lives for a while");
     } else {
-        assert_eq!(session.origin, Origin::Ambient, "there is none that the store knows");
-        assert!(session.credential.is_empty() && !session.revocable && session.term.is_none());
+        // None at all, or a token that serves until it ends, and that nobody can ask about.
+        assert!(!session.revocable, "the store does not know it, and so cannot revoke it");
+        match session.origin {
+            Origin::Ambient => assert!(session.credential.is_empty() && session.term.is_none()),
+            Origin::LoggedIn | Origin::Given => {
+                assert!(!session.credential.is_empty(), "there is something to show to the store");
+                let term = session.term.expect("a token ends");
+                assert!(!term.ttl.is_zero() && !term.renewable, "it lives for a while: {term:?}");
+            }
+        }
         // Nobody needs to ask; who asks gets no failure for it.
         let found = bounded("look-up", used.provider.lookup(session, Target::Session)).await;
-        assert_eq!(found, Ok(None), "it does not end");
+        assert_eq!(found, Ok(None), "nothing is known beside what the log-in said");
         let revoked = bounded("revocation", used.provider.revoke(session, Target::Session)).await;
         assert_eq!(revoked, Ok(()), "what is not there counts as ended");
     }
@@ -51,8 +59,11 @@ pub(crate) async fn a_session_is_looked_up_and_renewed(stage: &Stage<'_>) -> Res
     let granted = used.session.term.expect("a session of the subject ends");
     let left =
         used.patiently(Operation::Lookup, || used.provider.lookup(&used.session, Target::Session)).await;
-    let left =
-        left.unwrap_or_else(|error| panic!("looked up: {error}")).expect("what ends has something left");
+    let left = left.unwrap_or_else(|error| panic!("looked up: {error}"));
+    if left.is_none() && !granted.renewable && !used.session.revocable {
+        return Err(Cannot("the store tells nothing of its tokens: they end when they were said to"));
+    }
+    let left = left.expect("what ends has something left");
     assert!(!left.ttl.is_zero() && left.ttl <= granted.ttl, "{left:?} of {granted:?}");
     if granted.renewable {
         let renew = || used.provider.renew(&used.session, Target::Session, granted.ttl);
@@ -68,6 +79,9 @@ pub(crate) async fn a_revoked_session_has_ended_and_its_leases_with_it(
 ) -> Result<(), Cannot> {
     stage.needs(Capability::Sessions)?;
     let used = stage.enter().await;
+    if !used.session.revocable {
+        return Err(Cannot("the store does not take its tokens back: they end"));
+    }
     let kept = stage.kept();
     let taken = match stage.has(Capability::Leases) {
         true => Some(used.mint().await),
