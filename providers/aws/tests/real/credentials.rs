@@ -7,7 +7,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use leasehold_core::{Kind, NoObserver, Operation, Provider};
 use leasehold_harness::http::{Request, Response, header};
-use leasehold_harness::moto::{Moto, moto};
+use leasehold_harness::moto::moto;
 use leasehold_harness::server::Reply;
 use leasehold_harness::vault::unique;
 use leasehold_harness::{HttpServer, Proxy, tmpfs};
@@ -302,5 +302,4 @@ async fn absent_credentials_say_what_was_looked_at_and_an_absent_region_what_to_
     assert_eq!(error.kind, Kind::Invalid, "{error}");
     assert!(error.detail.contains("set region"), "{error}");
     assert!(proxy.requests("").is_empty());
-    let _ = Moto::REGION;
 }
