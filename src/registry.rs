@@ -1,8 +1,10 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
 //! feature, its `type`, and the settings of its crate ([`leasehold_core::ProviderSettings`]).
 
-#[cfg(not(any(feature = "exec", feature = "mock", feature = "vault")))]
-compile_error!("a build without any provider fetches nothing: choose the features `vault`, `mock` or both");
+#[cfg(not(any(feature = "exec", feature = "file", feature = "mock", feature = "vault")))]
+compile_error!(
+    "a build without any provider fetches nothing: choose `vault`, `exec`, `file`, `mock` or several"
+);
 
 use std::path::Path;
 use std::sync::Arc;
@@ -145,6 +147,8 @@ providers! {
     Vault = "vault", "vault", leasehold_vault::Settings;
     /// Any program.
     Exec = "exec", "exec", leasehold_exec::Settings;
+    /// A directory or a file.
+    File = "file", "file", leasehold_file::Settings;
     /// A scripted store, for laptops and tests.
     Mock = "mock", "mock", leasehold_mock::Settings;
 }
