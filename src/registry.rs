@@ -1,11 +1,6 @@
 //! From a `type:` of the configuration to a provider. Adding a provider is one line here: its
 //! feature, its `type`, and the settings of its crate ([`leasehold_core::ProviderSettings`]).
 
-#[cfg(not(any(feature = "exec", feature = "file", feature = "mock", feature = "vault")))]
-compile_error!(
-    "a build without any provider fetches nothing: choose `vault`, `exec`, `file`, `mock` or several"
-);
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +27,9 @@ const KNOWN: &[(&str, &str)] = &[
 
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $kind:literal, $feature:literal, $settings:ty;)*) => {
+        #[cfg(not(any($(feature = $feature),*)))]
+        compile_error!("a build without any provider fetches nothing: choose features such as `vault` or `mock`");
+
         /// The parsed settings of one provider.
         #[allow(clippy::large_enum_variant, reason = "there are a handful of them in a process")]
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +143,14 @@ macro_rules! providers {
 providers! {
     /// Vault and OpenBao.
     Vault = "vault", "vault", leasehold_vault::Settings;
+    /// AWS Secrets Manager.
+    Aws = "aws-secrets-manager", "aws", leasehold_aws::SecretsManager;
+    /// AWS Systems Manager Parameter Store.
+    AwsParameters = "aws-parameter-store", "aws", leasehold_aws::ParameterStore;
+    /// Google Secret Manager.
+    Google = "gcp-secret-manager", "gcp", leasehold_gcp::Settings;
+    /// Azure Key Vault.
+    Azure = "azure-key-vault", "azure", leasehold_azure::Settings;
     /// Any program.
     Exec = "exec", "exec", leasehold_exec::Settings;
     /// A directory or a file.
@@ -189,7 +195,11 @@ impl Settings {
 /// What is said of a `type` that this build does not hold. It is repeated only where it is one of
 /// ours.
 pub(crate) fn missing(kind: &str) -> String {
-    let held = kinds().join(", ");
+    missing_among(kind, &kinds())
+}
+
+fn missing_among(kind: &str, held: &[&str]) -> String {
+    let held = held.join(", ");
     match KNOWN.iter().find(|(known, _)| *known == kind) {
         Some((known, feature)) => format!(
             "this build holds no provider of type {known} (take one with the feature `{feature}`); it holds: {held}"
@@ -206,7 +216,9 @@ pub fn left_out() -> Vec<&'static str> {
 /// Whether this build can prove who we are in this cloud.
 fn holds(cloud: &Cloud) -> bool {
     match cloud {
-        Cloud::Aws { .. } | Cloud::Gcp { .. } | Cloud::Azure { .. } => false,
+        Cloud::Aws { .. } => cfg!(feature = "aws"),
+        Cloud::Gcp { .. } => cfg!(feature = "gcp"),
+        Cloud::Azure { .. } => cfg!(feature = "azure"),
     }
 }
 
@@ -216,13 +228,43 @@ fn prover(
     request: &IdentityRequest,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn Identity>, Error> {
-    let _ = observer;
     match request.cloud {
-        Cloud::Aws { .. } | Cloud::Gcp { .. } | Cloud::Azure { .. } => Err(Error::new(
-            Kind::Internal,
-            Operation::Login,
-            name,
-            "this build holds nothing of the cloud that the log-in hangs on",
-        )),
+        #[cfg(feature = "aws")]
+        Cloud::Aws { .. } => leasehold_aws::identity(name, request, observer),
+        #[cfg(feature = "azure")]
+        Cloud::Azure { .. } => leasehold_azure::identity(name, request, observer),
+        #[cfg(feature = "gcp")]
+        Cloud::Gcp { .. } => leasehold_gcp::identity(name, request, observer),
+        #[allow(unreachable_patterns, reason = "a build with every cloud leaves nothing over")]
+        ref other => {
+            let _ = observer;
+            let lacks = format!("this build holds nothing of {}", other.as_str());
+            Err(Error::new(Kind::Internal, Operation::Login, name, lacks))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_of_another_build_is_told_from_one_that_does_not_exist() {
+        assert_eq!(
+            missing_among("azure-key-vault", &["vault", "mock"]),
+            "this build holds no provider of type azure-key-vault (take one with the feature `azure`); it holds: \
+             vault, mock"
+        );
+        assert_eq!(missing_among("canary", &["vault"]), "no such type of provider; this build holds: vault");
+    }
+
+    #[test]
+    fn what_a_build_holds_and_what_it_leaves_out_are_all_that_is_known() {
+        let mut all: Vec<&str> = kinds();
+        all.extend(left_out());
+        all.sort_unstable();
+        let mut known: Vec<&str> = KNOWN.iter().map(|(kind, _)| *kind).collect();
+        known.sort_unstable();
+        assert_eq!(all, known);
     }
 }

@@ -24,8 +24,8 @@ pub(super) fn text(verbose: bool) -> String {
 
 /// Only what speaks TLS holds any.
 fn cryptography() -> &'static str {
-    #[cfg(feature = "vault")]
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault"))]
     return leasehold_http::CRYPTOGRAPHY;
-    #[cfg(not(feature = "vault"))]
+    #[cfg(not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault")))]
     "none"
 }

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+#[cfg(feature = "aws")]
+mod aws;
 mod bench;
 mod commands;
 mod crash;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::SignatureScheme;
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::hash::HashAlgorithm;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -22,7 +23,26 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// Signs with an RSA key in PEM form as JWTs do under `RS256` (PKCS #1 v1.5, SHA-256). `None`: it
 /// is no such key.
 pub fn sign_rs256(key_pem: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    sign(key_pem, SignatureScheme::RSA_PKCS1_SHA256, message)
+}
+
+/// The same under `PS256` (PSS, SHA-256).
+pub fn sign_ps256(key_pem: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    sign(key_pem, SignatureScheme::RSA_PSS_SHA256, message)
+}
+
+/// The SHA-256 digest, as the thumbprint of a certificate.
+pub fn sha256(message: &[u8]) -> Option<Vec<u8>> {
+    let provider = provider();
+    let suites = provider.cipher_suites.iter().filter_map(|suite| suite.tls13());
+    let hash = suites
+        .map(|suite| suite.common.hash_provider)
+        .find(|hash| hash.algorithm() == HashAlgorithm::SHA256)?;
+    Some(hash.hash(message).as_ref().to_vec())
+}
+
+fn sign(key_pem: &[u8], scheme: SignatureScheme, message: &[u8]) -> Option<Vec<u8>> {
     let key = PrivateKeyDer::from_pem_slice(key_pem).ok()?;
     let key = provider().key_provider.load_private_key(key).ok()?;
-    key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256])?.sign(message).ok()
+    key.choose_scheme(&[scheme])?.sign(message).ok()
 }

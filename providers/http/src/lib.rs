@@ -20,7 +20,7 @@ mod transport;
 
 pub use client::{Client, REQUEST_LIMIT};
 pub use connect::{CONNECT_LIMIT, Trouble, classify};
-pub use crypto::{CRYPTOGRAPHY, sign_rs256};
+pub use crypto::{CRYPTOGRAPHY, sha256, sign_ps256, sign_rs256};
 pub use limit::{now, within};
 pub use proxy::Proxy;
 pub use tls::{RawTls, TlsFiles, why};

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leasehold_core::{
-    Error, Fetched, Login, MissingRight, Observer, Operation, Provider, SecretBytes, SecretRef, Session,
-    Target, Term, Traits, Wanted, async_trait,
+    Error, Fetched, Kind, Login, MissingRight, Observer, Operation, Provider, SecretBytes, SecretRef,
+    Session, Target, Term, Traits, Wanted, async_trait,
 };
 
 use crate::failure::Failure;
@@ -35,6 +35,18 @@ impl Backend {
         session: Option<&Session>,
         deed: impl FnOnce(&mut Store) -> Result<T, Failure> + Send,
     ) -> Result<T, Failure> {
+        self.told(operation, paths, session, deed, |_| None).await
+    }
+
+    /// The same, where the answer itself may say that it did not go well.
+    async fn told<T>(
+        &self,
+        operation: Operation,
+        paths: &[&str],
+        session: Option<&Session>,
+        deed: impl FnOnce(&mut Store) -> Result<T, Failure> + Send,
+        failed: fn(&T) -> Option<Kind>,
+    ) -> Result<T, Failure> {
         let (started, (result, way)) = {
             let mut store = locked(&self.store);
             (store.time.now(), store.request(operation, paths, session, deed))
@@ -47,13 +59,25 @@ impl Backend {
             while held.changed().await.is_ok() {}
         }
         let took = locked(&self.store).time.now().saturating_sub(started);
-        self.observer.request(operation, result.as_ref().err().map(|failure| failure.kind), took);
+        let outcome = match &result {
+            Ok(answer) => failed(answer),
+            Err(failure) => Some(failure.kind),
+        };
+        self.observer.request(operation, outcome, took);
         result
     }
 
     fn error(&self, operation: Operation, reference: Option<&SecretRef>, failure: Failure) -> Error {
         let reference = reference.map(|secret| format!("secret \"{}\" ({})", secret.name, secret.path));
         failure.error(operation, &self.name, reference.unwrap_or_default())
+    }
+}
+
+/// How the one secret that a request was about failed.
+fn alone_and_failed(results: &Vec<Result<Fetched, Failure>>) -> Option<Kind> {
+    match results.as_slice() {
+        [Err(failure)] => Some(failure.kind),
+        _ => None,
     }
 }
 
@@ -99,7 +123,13 @@ impl Provider for Backend {
             _ => None,
         };
         let results = self
-            .request(Operation::Fetch, &paths, Some(session), |store| store.fetch(session, wanted, values))
+            .told(
+                Operation::Fetch,
+                &paths,
+                Some(session),
+                |store| store.fetch(session, wanted, values),
+                alone_and_failed,
+            )
             .await
             .map_err(|failure| self.error(Operation::Fetch, only, failure))?;
         Ok(results

@@ -48,7 +48,7 @@ pub(crate) async fn fetch(
                 && fetched.version.is_some()
                 && fetched.changes_in.is_none() =>
         {
-            mounts.learned(ask.namespace, Mount { engine: Engine::Kv2, ..mount });
+            mounts.settled(ask.namespace, path, Mount { engine: Engine::Kv2, ..mount });
         }
         Ok(_) => mounts.served(ask.namespace, path, &mount),
         Err(error) if matches!(error.kind, Kind::Absent | Kind::Invalid) => {
@@ -178,18 +178,30 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// Refuses a path that the way to the store would change: empty, `.` and `..` segments.
+/// Refuses a path that the way to the store would change (empty, `.` and `..` segments), and what no
+/// path of the store may hold.
 pub(crate) fn sound(path: &str, site: &Site<'_>) -> Result<(), Error> {
     let bad = path.split('/').any(|part| part.is_empty() || part == "." || part == "..")
-        || path.chars().any(char::is_control);
+        || path.chars().any(is_unseen);
     if bad {
         return Err(site.error(
             Kind::Invalid,
-            "the path has an empty, a . or a .. segment, or a slash at its begin or end: write it like \
-             database/creds/web",
+            "the path has an empty, a . or a .. segment, a slash at its begin or end, or a character that \
+             cannot be seen: write it like database/creds/web",
         ));
     }
     Ok(())
+}
+
+/// The store refuses characters that cannot be printed, and not in the words of its API: what an
+/// editor or a chat slips in is better said here.
+fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || (character.is_whitespace() && character != ' ')
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e000}'..='\u{f8ff}'
+            | '\u{e0000}'..)
 }
 
 /// Refuses what would do something else than is meant.

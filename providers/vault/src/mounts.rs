@@ -38,6 +38,9 @@ struct Known {
     mounts: Vec<(Option<String>, Mount)>,
     /// Paths for which the store would not say, though it served them.
     silent: BTreeSet<(Option<String>, String)>,
+    /// Paths whose answer may contradict what is known of their mount: asked anew. What is known
+    /// stays for the others: one secret that is missing makes no mount unknown.
+    doubted: BTreeSet<(Option<String>, String)>,
 }
 
 impl Mounts {
@@ -48,11 +51,15 @@ impl Mounts {
     /// The mount of a path, if it was met before.
     pub(crate) fn known(&self, namespace: Option<&str>, path: &str) -> Option<Mount> {
         let known = self.lock();
+        let this = (namespace.map(str::to_owned), path.to_owned());
+        if known.doubted.contains(&this) {
+            return None;
+        }
         let met = known.mounts.iter().find(|(of, mount)| of.as_deref() == namespace && mount.holds(path));
         if let Some((_, mount)) = met {
             return Some(mount.clone());
         }
-        known.silent.contains(&(namespace.map(str::to_owned), path.to_owned())).then(|| Mount::guess(path))
+        known.silent.contains(&this).then(|| Mount::guess(path))
     }
 
     /// The mount of a path; asked, if need be.
@@ -68,7 +75,7 @@ impl Mounts {
                 if !mount.holds(path) {
                     return Ok(Mount::guess(path));
                 }
-                self.learned(ask.namespace, mount.clone());
+                self.settled(ask.namespace, path, mount.clone());
                 Ok(mount)
             }
             // Denied (or the token is dead: the request that follows will tell).
@@ -77,10 +84,13 @@ impl Mounts {
         }
     }
 
-    /// What a mount is, told by the store or by an answer. Several may have asked at once.
-    pub(crate) fn learned(&self, namespace: Option<&str>, mount: Mount) {
-        let entry = (namespace.map(str::to_owned), mount);
+    /// The mount of this path is this one, as the store or an answer says, whatever was known of it.
+    /// Several may have asked at once.
+    pub(crate) fn settled(&self, namespace: Option<&str>, path: &str, mount: Mount) {
         let mut known = self.lock();
+        known.doubted.remove(&(namespace.map(str::to_owned), path.to_owned()));
+        known.mounts.retain(|(of, met)| of.as_deref() != namespace || !met.holds(path) || *met == mount);
+        let entry = (namespace.map(str::to_owned), mount);
         if !known.mounts.contains(&entry) {
             known.mounts.push(entry);
         }
@@ -89,15 +99,19 @@ impl Mounts {
     /// A path whose mount the store would not name was served: do not ask for it again.
     pub(crate) fn served(&self, namespace: Option<&str>, path: &str, mount: &Mount) {
         if mount.engine == Engine::Unknown {
-            self.lock().silent.insert((namespace.map(str::to_owned), path.to_owned()));
+            let this = (namespace.map(str::to_owned), path.to_owned());
+            let mut known = self.lock();
+            known.doubted.remove(&this);
+            known.silent.insert(this);
         }
     }
 
     /// What was known of this path may have changed (a mount of another kind in its place).
     pub(crate) fn forget(&self, namespace: Option<&str>, path: &str) {
+        let this = (namespace.map(str::to_owned), path.to_owned());
         let mut known = self.lock();
-        known.mounts.retain(|(of, mount)| of.as_deref() != namespace || !mount.holds(path));
-        known.silent.remove(&(namespace.map(str::to_owned), path.to_owned()));
+        known.silent.remove(&this);
+        known.doubted.insert(this);
     }
 
     /// A new log-in may have other policies.
@@ -179,6 +193,20 @@ impl From<MountState> for Mount {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_doubt_about_one_path_is_no_doubt_about_its_mount_until_the_store_says_so() {
+        let mounts = Mounts::default();
+        let mount = |engine| Mount { path: "kv".to_owned(), engine };
+        mounts.settled(None, "kv/a", mount(Engine::Kv2));
+        mounts.forget(None, "kv/a");
+        assert_eq!(mounts.known(None, "kv/a"), None);
+        assert_eq!(mounts.known(None, "kv/b"), Some(mount(Engine::Kv2)));
+        mounts.settled(None, "kv/a", mount(Engine::Other));
+        for path in ["kv/a", "kv/b"] {
+            assert_eq!(mounts.known(None, path), Some(mount(Engine::Other)), "{path}");
+        }
+    }
 
     #[test]
     fn an_unnamed_mount_is_guessed_from_the_path() {

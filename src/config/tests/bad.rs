@@ -27,6 +27,8 @@ fn reports_with(cases: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
             Ok(_) => panic!("{name}: nothing is said"),
             Err(report) => report.to_string(),
         };
+        // Whatever this build holds.
+        let report = report.replace(&crate::registry::kinds().join(", "), "KINDS");
         let _ = writeln!(text, "=== {name}\n{}", files.shown(&report));
     }
     text
@@ -140,7 +142,6 @@ fn mistakes_about_providers_are_said() {
         ("no type", &provider("{ address: https://vault:8200 }")),
         ("misspelt type", &provider("{ tpye: vault, address: https://vault:8200 }")),
         ("unknown type", &provider("{ type: valut }")),
-        ("type of another build", &provider("{ type: aws-secrets-manager, region: eu-west-1 }")),
         (
             "a list of providers",
             "providers:\n  - { type: vault }\nsecrets:\n  db: { provider: vault, path: x }\n"
@@ -379,7 +380,7 @@ providers:
     type: vault
     adress: https://vault:8200
     auth: { method: kubernets, role: web }
-  aws: { type: aws-secrets-manager, region: eu-west-1 }
+  aws: { type: mokc, region: eu-west-1 }
 secrets:
   db: { provider: valt, path: database/creds/web, refresh: 30 }
   my-cert: { provider: vault, path: /pki/issue/web, data: { common_name: "${COMMON_NAME}" } }

@@ -14,18 +14,22 @@
 //! }
 //! ```
 //!
+//! [`Chaos`] puts any provider behind bad weather, drawn on a seed.
+//!
 //! It stands on `leasehold-core` alone: no case knows of a store.
 
 mod cases;
+mod chaos;
 mod listen;
 mod run;
 mod stage;
 mod subject;
 mod together;
 
+pub use chaos::{Call, Chaos, Odds, Record};
 pub use listen::{Listening, listen};
-pub use run::{names, run};
-pub use subject::{Cannot, Capability, Content, Facts, Fault, Playing, Subject};
+pub use run::{judge, names, run};
+pub use subject::{Cannot, Capability, Content, Facts, Fault, Playing, Subject, Verdict};
 
 /// Calls a macro with the names of all cases, in the order of the table.
 #[doc(hidden)]
@@ -39,6 +43,7 @@ macro_rules! every_case {
             a_key_picks_one_value
             what_is_not_there_is_absent
             what_was_removed_is_absent
+            a_path_that_leads_elsewhere_brings_nothing
             what_is_denied_is_denied
             a_batch_keeps_its_order_and_one_bad_secret_fails_alone
             a_batch_costs_what_it_says
@@ -52,6 +57,7 @@ macro_rules! every_case {
             a_new_value_has_another_version
             a_pinned_version_stays
             a_version_that_is_not_there_is_absent
+            a_version_that_leads_elsewhere_brings_nothing
             an_unchanged_secret_brings_no_fields
             a_changed_secret_brings_its_fields
             a_stage_is_read_by_its_name
@@ -62,11 +68,22 @@ macro_rules! every_case {
             an_answer_without_sense_is_malformed
             a_store_that_fails_is_unavailable
             a_mint_is_described_as_one_and_comes_with_its_lease
+            a_dozen_mints_at_once_are_a_dozen
             a_lease_is_renewed
             a_lease_that_is_gone_is_said_to_be
             a_lease_is_looked_up
             a_lease_is_revoked_and_twice_is_fine
+            a_late_answer_is_brought_and_holds_up_nothing_else
+            a_dropped_read_leaves_nothing_behind
+            a_late_mint_is_brought_and_was_sent_once
+            a_mint_whose_answer_is_lost_is_not_sent_again
+            describing_is_steady_and_honest
             checking_mints_nothing
+            a_log_in_says_what_it_brought
+            two_log_ins_do_not_hang_together
+            a_session_is_looked_up_and_renewed
+            a_revoked_session_has_ended_and_its_leases_with_it
+            a_wrong_credential_is_denied
         }
     };
 }

@@ -2,12 +2,12 @@
 
 use std::any::Any;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
 use crate::cases;
 use crate::stage::Stage;
-use crate::subject::{Cannot, Subject};
+use crate::subject::{Cannot, Subject, Verdict};
 
 /// A case that is run on a stage.
 type Played<'a> = Pin<Box<dyn Future<Output = Result<(), Cannot>> + 'a>>;
@@ -35,16 +35,27 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// One line goes to standard output, and to the file that `LEASEHOLD_CONFORMANCE` names.
 pub fn run(name: &str, subject: &dyn Subject) {
-    let case = CASES.iter().find(|case| case.name == name).expect("it is one of the cases");
-    let result = catch_unwind(AssertUnwindSafe(|| play(case, subject)));
-    let said = match &result {
-        Ok(Ok(())) => "passed\t".to_owned(),
-        Ok(Err(Cannot(why))) => format!("could not\t{why}"),
-        Err(panic) => format!("failed\t{}", reason(panic.as_ref())),
+    let verdict = judge(name, subject);
+    let said = match &verdict {
+        Verdict::Passed => "passed\t".to_owned(),
+        Verdict::CouldNot(why) => format!("could not\t{why}"),
+        Verdict::Failed(why) => {
+            format!("failed\t{}", why.lines().next().unwrap_or_default().replace('\t', " "))
+        }
     };
     report(&format!("conformance\t{}\t{name}\t{said}", subject.name()));
-    if let Err(panic) = result {
-        resume_unwind(panic);
+    if let Verdict::Failed(why) = verdict {
+        panic!("{}, {name}: {why}", subject.name());
+    }
+}
+
+/// Runs the case of this name, and says nothing of it: for whoever tests the suite itself.
+pub fn judge(name: &str, subject: &dyn Subject) -> Verdict {
+    let case = CASES.iter().find(|case| case.name == name).expect("it is one of the cases");
+    match catch_unwind(AssertUnwindSafe(|| play(case, subject))) {
+        Ok(Ok(())) => Verdict::Passed,
+        Ok(Err(Cannot(why))) => Verdict::CouldNot(why),
+        Err(panic) => Verdict::Failed(reason(panic.as_ref())),
     }
 }
 
@@ -73,5 +84,5 @@ fn report(line: &str) {
 fn reason(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
-    text.lines().next().unwrap_or_default().replace('\t', " ")
+    text.to_owned()
 }

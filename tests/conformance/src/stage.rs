@@ -16,7 +16,7 @@ use crate::subject::{Cannot, Capability, Content, Facts, Fault, Playing, Subject
 /// What the provider under test is called in the configuration.
 pub(crate) const NAME: &str = "store";
 /// Longer than a shared machine stalls. Whatever takes longer has failed.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Stage<'a> {
     pub(crate) subject: &'a dyn Subject,
@@ -85,7 +85,7 @@ impl<'a> Stage<'a> {
     /// A short name that no other case uses.
     pub(crate) fn name(&self) -> String {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        format!("case-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+        format!("case-{}-{:04}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A value that exists nowhere else, and must not be said or shown.
@@ -300,36 +300,67 @@ impl Used<'_> {
         }
     }
 
-    pub(crate) async fn renew(&self, lease: &Taken, by: Duration) -> Result<Option<Term>, Error> {
-        let renewed = bounded("renewal", self.provider.renew(&self.session, lease.target(), by)).await;
-        self.looked_at(renewed, Operation::Renew, &lease.reference)
+    pub(crate) async fn renew(&self, taken: &Taken, by: Duration) -> Result<Option<Term>, Error> {
+        let renew = || self.provider.renew(&self.session, taken.target(), by);
+        self.about(&taken.reference, Operation::Renew, renew).await
     }
 
-    pub(crate) async fn lookup(&self, lease: &Taken) -> Result<Option<Term>, Error> {
-        let found = bounded("look-up", self.provider.lookup(&self.session, lease.target())).await;
-        self.looked_at(found, Operation::Lookup, &lease.reference)
+    pub(crate) async fn lookup(&self, taken: &Taken) -> Result<Option<Term>, Error> {
+        let look_up = || self.provider.lookup(&self.session, taken.target());
+        self.about(&taken.reference, Operation::Lookup, look_up).await
     }
 
-    pub(crate) async fn revoke(&self, lease: &Taken) -> Result<(), Error> {
-        let revoked = bounded("revocation", self.provider.revoke(&self.session, lease.target())).await;
-        self.looked_at(revoked, Operation::Revoke, &lease.reference)
+    pub(crate) async fn revoke(&self, taken: &Taken) -> Result<(), Error> {
+        let revoke = || self.provider.revoke(&self.session, taken.target());
+        self.about(&taken.reference, Operation::Revoke, revoke).await
     }
 
     pub(crate) async fn check(&self, reference: &SecretRef) -> Result<Vec<MissingRight>, Error> {
-        let checked = bounded("check", self.provider.check(&self.session, reference)).await;
-        self.looked_at(checked, Operation::Check, reference)
+        let check = || self.provider.check(&self.session, reference);
+        self.about(reference, Operation::Check, check).await
     }
 
-    fn looked_at<T>(
+    /// Ends the session, as our end does. It may have ended.
+    pub(crate) async fn end_session(&self) {
+        let revoke = || self.provider.revoke(&self.session, Target::Session);
+        let revoked = self.patiently(Operation::Revoke, revoke).await;
+        revoked.unwrap_or_else(|error| panic!("the session is revoked: {error}"));
+    }
+
+    /// Asks once; under patience until what passes has passed. Errors are judged.
+    pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
         &self,
-        result: Result<T, Error>,
         operation: Operation,
-        on: &SecretRef,
+        ask: impl Fn() -> F,
     ) -> Result<T, Error> {
-        if let Err(error) = &result {
-            self.stage.judge(error, operation, Some(on));
+        self.asked(None, operation, ask).await
+    }
+
+    async fn about<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        on: &SecretRef,
+        operation: Operation,
+        ask: impl Fn() -> F,
+    ) -> Result<T, Error> {
+        self.asked(Some(on), operation, ask).await
+    }
+
+    async fn asked<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        on: Option<&SecretRef>,
+        operation: Operation,
+        ask: impl Fn() -> F,
+    ) -> Result<T, Error> {
+        let mut tried = 0;
+        loop {
+            let answer = bounded(operation.as_str(), ask()).await;
+            let Err(error) = &answer else { return answer };
+            self.stage.judge(error, operation, on);
+            if !self.stage.may_pass(error) || tried == self.stage.facts.patience {
+                return answer;
+            }
+            tried += 1;
         }
-        result
     }
 
     /// Mints what the subject leases. Under patience a mint that failed is asked for again, as the

@@ -111,6 +111,8 @@ pub enum Capability {
     Batch,
     /// Versions have stages, which can be asked for by name.
     Stages,
+    /// A path may lead nowhere.
+    OddPaths,
     /// A secret can be removed.
     Removal,
     /// One value of a secret can be picked.
@@ -119,7 +121,8 @@ pub enum Capability {
     Denial,
     /// A log-in with a wrong credential can be tried.
     Strangers,
-    /// A log-in brings a session that the store knows.
+    /// A log-in brings a session that the store knows: it can be asked about, and each has one of
+    /// its own. (Not the token of a cloud, which serves until it ends.)
     Sessions,
     /// Secrets are minted under leases.
     Leases,
@@ -137,6 +140,8 @@ pub enum Capability {
     RetryAfter,
     /// Answers can be kept back.
     Slow,
+    /// Answers about one secret can be kept back while those about others go.
+    OneSlow,
     /// Answers can break off in their middle.
     HalfSent,
     /// Connections can end in place of an answer.
@@ -268,6 +273,17 @@ impl Fault {
 pub trait Playing: Send {
     /// How many requests met it so far; of [`Fault::Withhold`]: how many answers were kept back.
     fn met(&self) -> u64;
+}
+
+/// How a case went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it must.
+    Passed,
+    /// The subject lacks what it needs.
+    CouldNot(&'static str),
+    /// What was expected, and found missing.
+    Failed(String),
 }
 
 /// Why a case could not be run.

@@ -1,5 +1,6 @@
 //! What `HTTPS_PROXY` points at: a proxy that tunnels `CONNECT` and forwards plain requests.
 
+use std::collections::HashMap;
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
@@ -13,6 +14,7 @@ use crate::ports;
 pub struct ForwardProxy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Request>>>,
+    led: Arc<Mutex<HashMap<String, SocketAddr>>>,
 }
 
 impl ForwardProxy {
@@ -20,7 +22,7 @@ impl ForwardProxy {
     pub fn start() -> Self {
         let address = ports::free();
         let listener = TcpListener::bind(address).expect("the port was free a moment ago");
-        let proxy = Self { address, asked: Arc::default() };
+        let proxy = Self { address, asked: Arc::default(), led: Arc::default() };
         let shared = proxy.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -37,6 +39,17 @@ impl ForwardProxy {
         format!("http://{}", self.address)
     }
 
+    /// From now on a tunnel to this host ends there, whatever its port: names that nobody here resolves.
+    pub fn lead(&self, host: &str, to: SocketAddr) {
+        self.led.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(host.to_owned(), to);
+    }
+
+    fn tunnel_to(&self, asked: &str) -> std::io::Result<TcpStream> {
+        let host = asked.rsplit_once(':').map_or(asked, |(host, _)| host);
+        let led = self.led.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(host).copied();
+        led.map_or_else(|| TcpStream::connect(asked), TcpStream::connect)
+    }
+
     /// What was asked of it: `CONNECT HOST:PORT`, or a request whose path is a whole URL.
     pub fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
@@ -47,7 +60,7 @@ impl ForwardProxy {
         while let Some(mut request) = http::read_request(&mut client)? {
             self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(request.clone());
             if request.method == "CONNECT" {
-                let server = TcpStream::connect(&request.path)?;
+                let server = self.tunnel_to(&request.path)?;
                 client.get_mut().write_all(b"HTTP/1.1 200 -\r\n\r\n")?;
                 return tunnel(client, server);
             }

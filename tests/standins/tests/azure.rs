@@ -1,10 +1,15 @@
 //! Azure's stand-in.
 
-use leasehold_standins::{Azure, Part};
+mod authority;
+mod imds;
+mod vault;
+
+use leasehold_standins::Azure;
 
 use crate::client::{Answer, Client};
 
 const CLIENT: &str = "b5c1f0a2-7d55-4a3c-8f0e-2d1c6b7a8e9f";
+const SCOPE: &str = "https://vault.azure.net/.default";
 
 /// A stand-in, a client of it, and a registered application's secret.
 struct Stage {
@@ -20,54 +25,42 @@ impl Stage {
         Self { client: Client::new(azure.ca_file()), azure, secret }
     }
 
+    /// Asks for a token with these fields, after `grant_type` and `client_id`.
     fn log_in(&self, fields: &[(&str, &str)]) -> Answer {
-        self.log_in_at(Azure::TENANT, fields)
+        let common = [("grant_type", "client_credentials"), ("client_id", CLIENT)];
+        self.ask_for_token(Azure::TENANT, &[&common, fields].concat())
     }
 
-    fn log_in_at(&self, tenant: &str, fields: &[(&str, &str)]) -> Answer {
+    fn ask_for_token(&self, tenant: &str, fields: &[(&str, &str)]) -> Answer {
         let url = format!("{}/{tenant}/oauth2/v2.0/token", self.azure.authority());
         self.client.post_form(&url, fields)
     }
 
     fn token(&self) -> String {
-        self.token_for("https://vault.azure.net/.default")
+        self.token_for(SCOPE)
     }
 
     fn token_for(&self, scope: &str) -> String {
-        let answer = self.log_in(&[
-            ("grant_type", "client_credentials"),
-            ("client_id", CLIENT),
-            ("client_secret", &self.secret),
-            ("scope", scope),
-        ]);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.json["access_token"].as_str().unwrap().to_owned()
+        token_of(&self.log_in(&[("client_secret", &self.secret), ("scope", scope)]))
     }
 
+    /// `path` without an `api-version`: it is given one.
     fn read(&self, path: &str, token: &str) -> Answer {
-        self.client.bearer(&format!("{}/{path}", self.azure.address()), token)
+        self.read_url(&format!("{}/{path}?api-version=7.5", self.azure.address()), token)
+    }
+
+    fn read_url(&self, url: &str, token: &str) -> Answer {
+        self.client.bearer(url, token)
     }
 }
 
-#[test]
-fn a_secret_is_read_with_a_token_by_client_secret_newest_version_or_a_named_one() {
-    let stage = Stage::new();
-    let first = stage.azure.put_secret("api-key", "one");
-    let second = stage.azure.put_secret("api-key", "two");
-    let token = stage.token();
+fn token_of(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json["access_token"].as_str().unwrap().to_owned()
+}
 
-    let newest = stage.read("secrets/api-key?api-version=7.5", &token);
-    assert_eq!((newest.status, newest.json["value"].as_str()), (200, Some("two")));
-    let id = format!("{}/secrets/api-key/{second}", stage.azure.address());
-    assert_eq!(newest.json["id"], id.as_str());
-    assert_eq!(newest.json["attributes"]["enabled"], true);
-    let older = stage.read(&format!("secrets/api-key/{first}?api-version=7.6"), &token);
-    assert_eq!(older.json["value"], "one");
-
-    let absent = stage.read("secrets/other?api-version=7.5", &token);
-    assert_eq!((absent.status, absent.json["error"]["code"].as_str()), (404, Some("SecretNotFound")));
-
-    let asked: Vec<_> = stage.azure.requests().into_iter().map(|asked| (asked.part, asked.status)).collect();
-    let expected = [(Part::Authority, 200), (Part::Vault, 200), (Part::Vault, 200), (Part::Vault, 404)];
-    assert_eq!(asked, expected.map(|(part, status)| (part, Some(status))));
+/// Status, the error's code, and its inner code.
+fn error(answer: &Answer) -> (u16, &str, Option<&str>) {
+    let error = &answer.json["error"];
+    (answer.status, error["code"].as_str().unwrap_or_default(), error["innererror"]["code"].as_str())
 }

@@ -47,12 +47,23 @@ async fn met(stage: &Stage<'_>, fault: Fault, kinds: &[Kind]) -> Result<Error, C
     // Whatever is asked only once has been asked.
     used.fetch(&kept.reference).await;
     let playing = stage.play(fault, &kept.reference)?;
+    stage.observed();
+    let before = stage.has(Capability::Counting).then(|| stage.subject.requests());
     let error = match used.try_fetch(&kept.reference).await {
         Err(error) => error,
         Ok(_) => panic!("the fetch met {fault:?} and brought something"),
     };
     assert!(kinds.contains(&error.kind), "{:?} is one of {kinds:?}: {error}", error.kind);
     assert_eq!(playing.met(), 1, "what failed is not tried again by the provider itself");
+    let told = stage.observed();
+    if let Some(before) = before {
+        let arrived = stage.subject.requests() - before;
+        assert_eq!(told.len() as u64, arrived, "what arrived, and what the observer was told: {told:?}");
+    }
+    if matches!(fault, Fault::Throttle(_) | Fault::Reset | Fault::ServerError) {
+        let failed = told.iter().any(|(_, outcome)| *outcome == Some(error.kind));
+        assert!(failed, "the observer was told of it as {:?}: {told:?}", error.kind);
+    }
     drop(playing);
     brings(&used.fetch(&kept.reference).await, &Content::Text(kept.value));
     Ok(error)

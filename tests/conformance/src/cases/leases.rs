@@ -1,11 +1,13 @@
 //! What is minted under a lease: renewed, looked up, revoked.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use leasehold_core::{Effect, Kind};
 
-use crate::stage::{Stage, until};
+use crate::stage::{Stage, bounded, until};
 use crate::subject::{Cannot, Capability};
+use crate::together;
 
 pub(crate) async fn a_mint_is_described_as_one_and_comes_with_its_lease(
     stage: &Stage<'_>,
@@ -24,6 +26,17 @@ pub(crate) async fn a_mint_is_described_as_one_and_comes_with_its_lease(
     for taken in [&first, &second] {
         assert!(living.contains(&taken.lease.id), "the lease lives at the store");
     }
+    Ok(())
+}
+
+pub(crate) async fn a_dozen_mints_at_once_are_a_dozen(stage: &Stage<'_>) -> Result<(), Cannot> {
+    stage.needs(Capability::Leases)?;
+    let used = stage.enter().await;
+    let taken = bounded("mints", together::all((0..12).map(|_| used.mint()))).await;
+    let ids: BTreeSet<&str> = taken.iter().map(|taken| taken.lease.id.as_str()).collect();
+    assert_eq!(ids.len(), 12, "each has a lease of its own");
+    let living = stage.subject.living();
+    assert!(taken.iter().all(|taken| living.contains(&taken.lease.id)), "all of them live");
     Ok(())
 }
 

@@ -2,12 +2,16 @@
 
 mod failures;
 mod leases;
+mod patience;
 mod reads;
+mod sessions;
 mod versions;
 
 pub(crate) use failures::*;
 pub(crate) use leases::*;
+pub(crate) use patience::*;
 pub(crate) use reads::*;
+pub(crate) use sessions::*;
 pub(crate) use versions::*;
 
 use leasehold_core::Fetched;

@@ -1,6 +1,6 @@
 //! What is kept is read.
 
-use leasehold_core::{Effect, Kind, Wanted};
+use leasehold_core::{Effect, Kind, SecretRef, Wanted};
 
 use super::brings;
 use crate::stage::{Stage, bounded};
@@ -57,6 +57,43 @@ pub(crate) async fn what_was_removed_is_absent(stage: &Stage<'_>) -> Result<(), 
     stage.subject.remove(&kept.name);
     let error = used.settled(&kept.reference, known.as_deref()).await.expect_err("it was removed");
     assert_eq!(error.kind, Kind::Absent, "{error}");
+    Ok(())
+}
+
+pub(crate) async fn a_path_that_leads_elsewhere_brings_nothing(stage: &Stage<'_>) -> Result<(), Cannot> {
+    stage.needs(Capability::OddPaths)?;
+    let used = stage.enter().await;
+    let kept = stage.kept();
+    used.fetch(&kept.reference).await;
+    let path = &kept.reference.path;
+    let odd = [
+        String::new(),
+        "/".to_owned(),
+        "..".to_owned(),
+        "../".repeat(20) + "etc/passwd",
+        format!("{path}/../{}", kept.name),
+        format!("{path}/"),
+        format!("{path}?version=1"),
+        format!("{path}#"),
+        format!("{path}%00"),
+        format!("{path}\0"),
+        format!("{path}\r\nX-Forged: yes"),
+        format!("{path} "),
+        format!("{path}/\u{202e}🔑"),
+        "a/".repeat(50_000),
+    ];
+    for path in odd {
+        let reference = SecretRef { path: path.clone(), ..kept.reference.clone() };
+        let shown: String = path.chars().take(60).collect();
+        match used.settled(&reference, None).await {
+            Ok(_) => panic!("the path {shown:?} brought something"),
+            Err(error) => {
+                let ours = matches!(error.kind, Kind::Invalid | Kind::Absent | Kind::Denied);
+                assert!(ours, "the path {shown:?} is what is wrong: {:?}", error.kind);
+            }
+        }
+    }
+    brings(&used.fetch(&kept.reference).await, &Content::Text(kept.value));
     Ok(())
 }
 

@@ -52,6 +52,32 @@ pub(crate) async fn a_version_that_is_not_there_is_absent(stage: &Stage<'_>) -> 
     Ok(())
 }
 
+pub(crate) async fn a_version_that_leads_elsewhere_brings_nothing(stage: &Stage<'_>) -> Result<(), Cannot> {
+    stage.needs(Capability::Pinning)?;
+    let used = stage.enter().await;
+    let (kept, other) = (stage.kept(), stage.kept());
+    used.fetch(&kept.reference).await;
+    let odd = [
+        "-1".to_owned(),
+        "99999999999999999999999".to_owned(),
+        "one".to_owned(),
+        "1/../../".to_owned() + &other.name,
+        format!("../{}", other.name),
+        "1&version=1".to_owned(),
+        "1\r\nX-Forged: yes".to_owned(),
+        "🔑".to_owned(),
+        "9".repeat(10_000),
+    ];
+    for version in odd {
+        let shown: String = version.chars().take(60).collect();
+        let error = used.refused(&pinned(&kept, &version)).await;
+        let ours = matches!(error.kind, Kind::Invalid | Kind::Absent);
+        assert!(ours, "the version {shown:?} is what is wrong: {:?}", error.kind);
+    }
+    brings(&used.fetch(&kept.reference).await, &Content::Text(kept.value));
+    Ok(())
+}
+
 pub(crate) async fn an_unchanged_secret_brings_no_fields(stage: &Stage<'_>) -> Result<(), Cannot> {
     stage.needs(Capability::Unchanged)?;
     let used = stage.enter().await;

@@ -1,4 +1,4 @@
-//! The suite of all providers, run with the mock.
+//! The mock as a subject: what the suite asks for is played through its handle.
 
 use std::sync::Arc;
 
@@ -8,20 +8,29 @@ use leasehold_mock::{Hold, Mock, Settings};
 
 const LEASED: &str = "database/creds/web";
 
-mod mock {
-    leasehold_conformance::suite!(super::Scripted::new);
-}
-
 /// A mock, as a test plays on it.
-struct Scripted {
-    mock: Mock,
+pub(crate) struct Scripted {
+    name: &'static str,
+    pub(crate) mock: Mock,
     settings: Settings,
 }
 
 impl Scripted {
-    fn new() -> Self {
-        let settings = Settings::from_yaml("seed: 7").expect("it is valid");
-        Self { mock: Mock::new(settings.clone()).0, settings }
+    pub(crate) fn new() -> Self {
+        Self::from_yaml("mock", "seed: 7")
+    }
+
+    pub(crate) fn without_log_in() -> Self {
+        Self::from_yaml("mock, without log-in", "{ seed: 7, session: { kind: ambient } }")
+    }
+
+    fn from_yaml(name: &'static str, text: &str) -> Self {
+        let settings = Settings::from_yaml(text).expect("it is valid");
+        Self { name, mock: Mock::new(settings.clone()).0, settings }
+    }
+
+    fn has_sessions(&self) -> bool {
+        self.name == "mock"
     }
 
     fn arrived(&self, path: &str) -> u64 {
@@ -34,17 +43,22 @@ impl Scripted {
 
 impl Subject for Scripted {
     fn name(&self) -> String {
-        "mock".to_owned()
+        self.name.to_owned()
     }
 
     fn lacks(&self) -> Vec<(Capability, &'static str)> {
-        vec![
+        let mut lacks = vec![
             (Capability::Binary, "its values are written as JSON"),
             (Capability::Stages, "its versions have no stages"),
             (Capability::Strangers, "it takes everybody"),
+            (Capability::OddPaths, "it makes up what nobody said, at any path"),
             (Capability::HalfSent, "there is no wire to break"),
             (Capability::WrongContentType, "there is no wire to answer on"),
-        ]
+        ];
+        if !self.has_sessions() {
+            lacks.push((Capability::Sessions, "it is one without log-in"));
+        }
+        lacks
     }
 
     fn facts(&self) -> Facts {
