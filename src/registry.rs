@@ -153,6 +153,8 @@ providers! {
     Azure = "azure-key-vault", "azure", leasehold_azure::Settings;
     /// Any program.
     Exec = "exec", "exec", leasehold_exec::Settings;
+    /// A directory or a file.
+    File = "file", "file", leasehold_file::Settings;
     /// A scripted store, for laptops and tests.
     Mock = "mock", "mock", leasehold_mock::Settings;
 }
