@@ -24,8 +24,8 @@ pub(super) fn text(verbose: bool) -> String {
 
 /// Only what speaks TLS holds any.
 fn cryptography() -> &'static str {
-    #[cfg(any(feature = "gcp", feature = "vault"))]
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault"))]
     return leasehold_http::CRYPTOGRAPHY;
-    #[cfg(not(any(feature = "gcp", feature = "vault")))]
+    #[cfg(not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault")))]
     "none"
 }

@@ -43,11 +43,11 @@ fn walk(node: &mut Node, path: &KeyPath, environment: &Environment, problems: &m
     }
 }
 
-/// The variables that stand where a credential may stand: in a provider's log-in and proxy, and in
-/// what is written to get a secret.
+/// The variables that stand where a credential may stand: in a provider's log-in and proxy, in the
+/// environment of its program, and in what is written to get a secret.
 pub(super) fn secret_variables(node: &Node) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for (section, keys) in [("providers", &["auth", "proxy"][..]), ("secrets", &["data"])] {
+    for (section, keys) in [("providers", &["auth", "proxy", "environment"][..]), ("secrets", &["data"])] {
         for entry in node.at(section).map_or(&[][..], Node::entries) {
             for value in keys.iter().filter_map(|key| entry.value.at(key)) {
                 variables(value, &mut names);

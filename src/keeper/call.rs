@@ -18,6 +18,9 @@ const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long any other request may take that is no mint.
 const DEADLINE: Duration = Duration::from_secs(15);
 
+/// What a provider gets beyond its own bound.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// A call's surroundings: what it needs to be bounded and named.
 #[derive(Clone)]
 pub(super) struct Call {
@@ -78,6 +81,8 @@ impl Call {
         on: &str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        // A moment more, so that what bounds itself can say why.
+        let deadline = deadline.max(self.provider.patience() + MOMENT);
         match self.clock.within(deadline, call).await {
             Some(result) => result,
             None => Err(Error::new(

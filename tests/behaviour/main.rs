@@ -9,10 +9,14 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+#[cfg(feature = "aws")]
+mod aws;
 mod bench;
 mod commands;
 mod crash;
 mod endings;
+mod exec_provider;
+mod file_provider;
 mod handover;
 mod healing;
 mod hygiene;

@@ -68,7 +68,7 @@ impl Identity for Ours {
         let token = self.auth.token(&self.ways, &wanted, &site).await?.token;
         // Only a machine's own identity is that of the machine: Vault compares the two.
         let about = match self.auth.managed() {
-            Some(managed) => managed.about(self.ways.direct(), &site).await,
+            Some(managed) => managed.about(self.ways.direct(), &site).await?,
             None => BTreeMap::new(),
         };
         Ok(Proof::Token { token, about })

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -91,6 +92,12 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
+    /// How long one of its requests may take, where that is longer than what the engine grants: it
+    /// bounds itself by this.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Logs in. `kept` is what an earlier [`Login::Keep`] brought, in this process or in one
     /// before it. A store without log-in answers [`Session::ambient`].
     async fn login(&self, kept: Option<&SecretBytes>) -> Result<Login, Error>;
@@ -120,7 +127,7 @@ pub trait Provider: Send + Sync {
         &self,
         session: &Session,
         what: Target<'_>,
-        increment: std::time::Duration,
+        increment: Duration,
     ) -> Result<Option<Term>, Error>;
 
     /// Ends it. What is gone already counts as ended.

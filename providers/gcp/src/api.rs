@@ -49,7 +49,7 @@ pub(crate) enum Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Store => "Secret Manager",
+            Self::Store => "the Secret Manager API",
             Self::Iam => "the IAM credentials API",
             Self::Tokens => "the token service",
             Self::Metadata => "the metadata server",

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::api::Ask;
-use crate::store::{Store, grant, refused};
+use crate::store::{Store, grant};
 
 const ACCESS: &str = "secretmanager.versions.access";
 
@@ -28,7 +28,7 @@ pub(crate) async fn check(
     let body = json!({ "permissions": [ACCESS] });
     let answer = store.ask(ask, session, &resource, ":testIamPermissions", Some(&body)).await?;
     if !answer.status.is_success() {
-        return Err(refused(&site, &answer, &resource));
+        return Err(store.refused(&site, &answer, &resource));
     }
     let Tested { permissions } = answer.read(&site)?;
     if permissions.iter().any(|permission| permission == ACCESS) {

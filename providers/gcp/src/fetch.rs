@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::api::{Answer, Ask};
 use crate::error::Site;
 use crate::reference::{Resource, is_version};
-use crate::store::{Store, refused};
+use crate::store::Store;
 use crate::value::{Missing, fields};
 
 const LATEST: &str = "latest";
@@ -71,7 +71,7 @@ pub(crate) async fn fetch(
             400 if answer.verdict().status == "FAILED_PRECONDITION" => {
                 unreadable(store, ask, session, &resource, version).await
             }
-            _ => refused(&site, &answer, &resource),
+            _ => store.refused(&site, &answer, &resource),
         });
     }
     let Accessed { name, payload } = answer.read(&site)?;

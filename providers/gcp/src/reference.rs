@@ -98,13 +98,13 @@ pub(crate) fn problems(reference: &SecretRef) -> Vec<Problem> {
         say("version", "is neither a number, nor `latest`, nor an alias".to_owned());
     }
     if reference.stage.is_some() {
-        say("stage", "Google knows no stages: `version` takes a number or an alias".to_owned());
+        say("stage", "there are no stages at Google: `version` takes a number or an alias".to_owned());
     }
     if reference.data.is_some() {
         say("data", "secrets of Google are read, never written: leave it out".to_owned());
     }
     if reference.namespace.is_some() {
-        say("namespace", "Google knows no namespaces: name the project in `path`".to_owned());
+        say("namespace", "there are no namespaces at Google: name the project in `path`".to_owned());
     }
     problems
 }

@@ -157,11 +157,40 @@ impl Store {
         if self.memory().unproven.as_ref() == Some(&session.id) {
             return site.error(
                 Kind::Denied,
-                "Google does not accept our token although it is new (401): was the key of the credential file \
-                 deleted or its service account disabled, or is the clock of this machine wrong?",
+                "our token is not accepted by Google although it is new (401): was the key of the credential \
+                 file deleted or its service account disabled, or is the clock of this machine wrong?",
             );
         }
         site.error(Kind::SessionEnded, "our access token is over (401): a new one is needed")
+    }
+
+    /// What an answer means that is no success, about a secret.
+    pub(crate) fn refused(&self, site: &Site<'_>, answer: &Answer, resource: &Resource) -> Error {
+        if let Some(error) = site.common(answer) {
+            return error;
+        }
+        let (status, verdict) = (answer.status.as_u16(), answer.verdict());
+        let (project, secret) = (&resource.project, &resource.secret);
+        match (status, verdict.reason.as_str()) {
+            (403, reason) => {
+                let credential = self.settings.sources.read(site).ok();
+                let account = credential.as_ref().and_then(Credential::account);
+                site.error(Kind::Denied, denied(reason, resource, account))
+            }
+            (404, _) => site.error(
+                Kind::Absent,
+                format!(
+                    "there is no secret {secret} or no such version of it in project {project} (404): check path, \
+                     version, project and location; \"gcloud secrets versions list {secret} {}\" shows what there is",
+                    resource.flags()
+                ),
+            ),
+            (400, _) => site.error(
+                Kind::Invalid,
+                "the Secret Manager API finds the request wrong (400): check path, version, project and location".to_owned(),
+            ),
+            _ => site.error(Kind::Invalid, format!("the Secret Manager API refuses the request ({status})")),
+        }
     }
 
     /// Whether we may ask for the states of its versions, as far as is known.
@@ -174,32 +203,7 @@ impl Store {
     }
 }
 
-/// What an answer means that is no success, about a secret.
-pub(crate) fn refused(site: &Site<'_>, answer: &Answer, resource: &Resource) -> Error {
-    if let Some(error) = site.common(answer) {
-        return error;
-    }
-    let (status, verdict) = (answer.status.as_u16(), answer.verdict());
-    let (project, secret) = (&resource.project, &resource.secret);
-    match (status, verdict.reason.as_str()) {
-        (403, reason) => site.error(Kind::Denied, denied(reason, resource)),
-        (404, _) => site.error(
-            Kind::Absent,
-            format!(
-                "there is no secret {secret} or no such version of it in project {project} (404): check path, \
-                 version, project and location; \"gcloud secrets versions list {secret} {}\" shows what there is",
-                resource.flags()
-            ),
-        ),
-        (400, _) => site.error(
-            Kind::Invalid,
-            "Google finds the request wrong (400): check path, version, project and location".to_owned(),
-        ),
-        _ => site.error(Kind::Invalid, format!("Google refuses the request ({status})")),
-    }
-}
-
-fn denied(reason: &str, resource: &Resource) -> String {
+fn denied(reason: &str, resource: &Resource, account: Option<&str>) -> String {
     let project = &resource.project;
     match reason {
         "SERVICE_DISABLED" => format!(
@@ -221,9 +225,9 @@ fn denied(reason: &str, resource: &Resource) -> String {
                 .to_owned()
         }
         _ => format!(
-            "Google denied it (403): we lack roles/secretmanager.secretAccessor on it, or there is no such secret \
+            "it is denied to us (403): we lack roles/secretmanager.secretAccessor on it, or there is no such secret \
              or project; \"{}\"",
-            grant(resource, None)
+            grant(resource, account)
         ),
     }
 }

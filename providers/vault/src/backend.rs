@@ -1,11 +1,12 @@
 //! The provider: the contract of `leasehold-core` on the API.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{
-    Effect, Error, Fetched, Lease, Login, MissingRight, Operation, Provider, SecretBytes, SecretRef, Session,
-    Surroundings, Target, Term, Traits, Wanted, async_trait,
+    Effect, Error, Fetched, Identity, Lease, Login, MissingRight, Operation, Provider, SecretBytes,
+    SecretRef, Session, Surroundings, Target, Term, Traits, Wanted, async_trait,
 };
 
 use crate::api::{Api, Ask};
@@ -23,6 +24,7 @@ pub(crate) struct Vault {
     namespace: Option<String>,
     mounts: Mounts,
     memory: Memory,
+    identity: Option<Arc<dyn Identity>>,
 }
 
 impl Vault {
@@ -34,6 +36,7 @@ impl Vault {
             namespace,
             mounts: Mounts::default(),
             memory: Memory::default(),
+            identity: surroundings.identity,
         }
     }
 
@@ -86,7 +89,8 @@ impl Provider for Vault {
     }
 
     async fn login(&self, kept: Option<&SecretBytes>) -> Result<Login, Error> {
-        let login = self.auth.login(&self.api, self.namespace.as_deref(), kept).await?;
+        let login =
+            self.auth.login(&self.api, self.namespace.as_deref(), kept, self.identity.as_ref()).await?;
         self.mounts.forget_denials();
         self.memory.forget_denials();
         Ok(login)

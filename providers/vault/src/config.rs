@@ -5,7 +5,9 @@
 
 use std::path::PathBuf;
 
-use leasehold_core::{Environment, Error, Problem, Provider, ProviderSettings, SecretRef, Surroundings};
+use leasehold_core::{
+    Environment, Error, IdentityRequest, Problem, Provider, ProviderSettings, SecretRef, Surroundings,
+};
 use leasehold_http::Transport;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -100,7 +102,7 @@ impl ProviderSettings for Settings {
             .and_then(|namespace| problems.namespace("namespace", namespace));
         let tls = raw.tls.with_variables(environment);
         let transport = problems.all(Transport::parse(tls, raw.proxy.as_deref(), environment));
-        let auth = Auth::parse(raw.auth, environment, &mut problems);
+        let auth = Auth::parse(raw.auth, raw.proxy.as_deref(), environment, &mut problems);
         if let Some(Auth { method: auth::Method::Cert(_), .. }) = &auth {
             if transport.as_ref().is_some_and(|transport| !transport.tls.has_client_certificate()) {
                 problems.add(
@@ -138,6 +140,10 @@ impl ProviderSettings for Settings {
         self.auth.unwraps()
     }
 
+    fn identity_request(&self) -> Option<&IdentityRequest> {
+        self.auth.identity_request()
+    }
+
     fn with_jwt_file(mut self, file: PathBuf) -> Result<Self, Problem> {
         self.auth.take_jwt_file(file)?;
         Ok(self)
@@ -151,6 +157,11 @@ pub(crate) struct Problems(Vec<Problem>);
 impl Problems {
     pub(crate) fn add(&mut self, key: &str, message: impl Into<String>) {
         self.0.push(Problem::new(key, message));
+    }
+
+    /// How many there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn all<T>(&mut self, found: Result<T, Vec<Problem>>) -> Option<T> {
@@ -183,6 +194,22 @@ impl Problems {
             "" | "root" => None,
             _ => self.segments(key, value),
         }
+    }
+
+    /// The URL of a service that speaks HTTP, without a query.
+    pub(crate) fn url(&mut self, key: &str, value: String) -> Option<String> {
+        let sound = url::Url::parse(&value).is_ok_and(|url| {
+            matches!(url.scheme(), "https" | "http")
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if !sound {
+            self.add(key, "is no URL like https://sts.example");
+            return None;
+        }
+        Some(value)
     }
 
     pub(crate) fn file(&mut self, key: &str, path: PathBuf) -> Option<PathBuf> {

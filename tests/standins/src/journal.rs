@@ -11,6 +11,8 @@ pub enum Part {
     Authority,
     /// Azure: the Instance Metadata Service.
     Imds,
+    /// Azure: the identity endpoint of App Service.
+    AppService,
     /// Google: Secret Manager, its global endpoint.
     Secrets,
     /// Google: Secret Manager, its endpoint in [`crate::Google::LOCATION`].

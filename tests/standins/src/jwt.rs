@@ -1,4 +1,4 @@
-//! JSON Web Tokens (RFC 7519), signed with RS256.
+//! JSON Web Tokens (RFC 7519), signed with RS256 or PS256.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,6 +34,11 @@ impl Jwt {
         self.header["alg"] == "RS256" && key.has_signed(self.signed.as_bytes(), &self.signature)
     }
 
+    /// Whether it says PS256, and is.
+    pub(crate) fn is_signed_with_pss_by(&self, key: &KeyPair) -> bool {
+        self.header["alg"] == "PS256" && key.has_signed_with_pss(self.signed.as_bytes(), &self.signature)
+    }
+
     /// A claim that is text.
     pub(crate) fn claim(&self, name: &str) -> Option<&str> {
         self.claims[name].as_str()
@@ -53,15 +58,24 @@ impl Jwt {
     }
 }
 
-/// A token with these claims, and these headers beside `alg` and `typ`.
+/// A token with these claims, signed with RS256, and these headers beside `alg` and `typ`.
 pub(crate) fn sign(key: &KeyPair, headers: &[(&str, &str)], claims: &Value) -> String {
+    assemble(headers, claims, |message| key.sign(message))
+}
+
+/// The same with any signature; the headers say which.
+pub(crate) fn assemble(
+    headers: &[(&str, &str)],
+    claims: &Value,
+    signature: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> String {
     let mut header = json!({ "alg": "RS256", "typ": "JWT" });
     for (name, value) in headers {
         header[*name] = (*value).into();
     }
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", encode(&header), encode(claims));
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+    let signature = URL_SAFE_NO_PAD.encode(signature(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 

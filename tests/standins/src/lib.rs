@@ -11,7 +11,7 @@
 //! - [`Cluster`]: an issuer of projected service-account tokens that both can be told to trust.
 //!
 //! Each part has a free port of 127.0.0.1 of its own. The clouds' own names are in the certificates as well
-//! (`*.vault.azure.net`, `secretmanager.googleapis.com`, …), for a test that leads them here through a proxy.
+//! (`*.vault.azure.net`, `secretmanager.googleapis.com`, …), for a test that leads them here by a [`Detour`].
 //! Everything ends when the stand-in is dropped. Set-up that goes wrong panics with what was tried.
 //!
 //! Both are driven the same way: what is stored (`put_secret`, `disable`, …), who may read it (`register_…`,
@@ -19,6 +19,7 @@
 
 pub mod azure;
 mod cluster;
+mod detour;
 mod fault;
 mod form;
 pub mod google;
@@ -29,6 +30,7 @@ mod server;
 
 pub use azure::Azure;
 pub use cluster::Cluster;
+pub use detour::Detour;
 pub use fault::Fault;
 pub use google::Google;
 pub use journal::{Asked, Part};

@@ -9,7 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use leasehold_harness::tmpfs::{Folder, tmpfs};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey};
+use ring::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    RsaKeyPair, UnparsedPublicKey,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -77,6 +80,14 @@ impl Served {
             .expect("a certificate and its key");
         Self { ca: folder.join("ca.pem"), config: Arc::new(config), _folder: folder }
     }
+}
+
+/// What stand-ins sign with themselves. One for all of this process: making it takes long, and a token that
+/// another one signed is still none of theirs.
+#[track_caller]
+pub(crate) fn signer() -> Arc<KeyPair> {
+    static SIGNER: OnceLock<Arc<KeyPair>> = OnceLock::new();
+    SIGNER.get_or_init(|| Arc::new(KeyPair::new("tokens"))).clone()
 }
 
 /// An RSA key of 2048 bits and a certificate that it signed for itself.
@@ -158,19 +169,34 @@ impl KeyPair {
         jwt::sign(self, headers, claims)
     }
 
+    /// The same, signed with PS256.
+    pub fn pss_token(&self, headers: &[(&str, &str)], claims: &serde_json::Value) -> String {
+        jwt::assemble(&[&[("alg", "PS256")], headers].concat(), claims, |message| {
+            self.sign_as(&RSA_PSS_SHA256, message)
+        })
+    }
+
     /// PKCS #1 with SHA-256: RS256.
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.sign_as(&RSA_PKCS1_SHA256, message)
+    }
+
+    fn sign_as(&self, padding: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.pair.public().modulus_len()];
         let random = SystemRandom::new();
-        self.pair
-            .sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
-            .expect("the system has random bytes");
+        self.pair.sign(padding, &random, message, &mut signature).expect("the system has random bytes");
         signature
     }
 
     pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         let public: &[u8] = self.pair.public().as_ref();
         UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public).verify(message, signature).is_ok()
+    }
+
+    /// The same with PSS: PS256.
+    pub(crate) fn has_signed_with_pss(&self, message: &[u8], signature: &[u8]) -> bool {
+        let public: &[u8] = self.pair.public().as_ref();
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public).verify(message, signature).is_ok()
     }
 
     /// Modulus and exponent, for a JSON Web Key.

@@ -30,9 +30,11 @@ impl Answer {
     }
 }
 
-/// Asks one thing, trusting `ca` alone.
+/// Asks one thing, trusting one certificate authority alone.
 pub(crate) struct Client {
     tls: Arc<ClientConfig>,
+    /// `HOST:PORT` of a proxy.
+    proxy: Option<String>,
 }
 
 impl Client {
@@ -42,7 +44,13 @@ impl Client {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        Self { tls: Arc::new(tls.with_root_certificates(roots).with_no_client_auth()) }
+        Self { tls: Arc::new(tls.with_root_certificates(roots).with_no_client_auth()), proxy: None }
+    }
+
+    /// From now on through this proxy.
+    pub(crate) fn through(mut self, proxy: &str) -> Self {
+        self.proxy = proxy.strip_prefix("http://").map(Into::into);
+        self
     }
 
     pub(crate) fn get(&self, url: &str, headers: &[(&str, &str)]) -> Answer {
@@ -89,13 +97,40 @@ impl Client {
             request.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             request.headers.push(((*name).into(), (*value).into()));
         }
-        let stream = TcpStream::connect(host)?;
         if scheme == "http" {
-            return exchange(stream, &request);
+            if self.proxy.is_some() {
+                request.path = url.into();
+            }
+            let server = self.proxy.as_deref().unwrap_or(host);
+            return exchange(TcpStream::connect(server)?, &request);
         }
-        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = self.connect(host)?;
+        let name = host.split(':').next().unwrap().to_owned();
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let connection = ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;
         exchange(StreamOwned::new(connection, stream), &request)
+    }
+}
+
+impl Client {
+    fn connect(&self, host: &str) -> io::Result<TcpStream> {
+        let Some(proxy) = &self.proxy else { return TcpStream::connect(host) };
+        let mut stream = TcpStream::connect(proxy)?;
+        write!(stream, "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n")?;
+        let answer = http::read_response(&mut BufReader::new(Head(&stream)), "HEAD")?;
+        match answer.status {
+            200 => Ok(stream),
+            status => Err(io::Error::other(format!("the proxy answers {status}"))),
+        }
+    }
+}
+
+/// Reads one byte at a time.
+struct Head<'a>(&'a TcpStream);
+
+impl Read for Head<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.0.read(&mut to[..1])
     }
 }
 

@@ -117,18 +117,32 @@ impl Managed {
         }
     }
 
-    /// What the machine's metadata says of it, in the words of Vault's log-in. Empty where it does not
-    /// answer.
-    pub(crate) async fn about(&self, wire: &Arc<Wire>, site: &Site<'_>) -> BTreeMap<String, String> {
-        let Self::Machine(host) = self else { return BTreeMap::new() };
+    /// What the machine's metadata says of it, in the words of Vault's log-in. Empty where there is
+    /// none to be had.
+    pub(crate) async fn about(
+        &self,
+        wire: &Arc<Wire>,
+        site: &Site<'_>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let Self::Machine(host) = self else { return Ok(BTreeMap::new()) };
         let mut url = at(host, "/metadata/instance/compute");
         url.query_pairs_mut().append_pair("api-version", "2021-02-01").append_pair("format", "json");
-        let Some(request) = self.request(&url) else { return BTreeMap::new() };
+        let Some(request) = self.request(&url) else { return Ok(BTreeMap::new()) };
         match wire.send(site.operation, request, None).await {
+            Seen::Nothing(trouble) => Err(site.unanswered(&trouble, "the machine's metadata", self.place())),
             Seen::Answer(answer) if answer.status.is_success() => {
-                serde_json::from_slice(&answer.body).map(Compute::about).unwrap_or_default()
+                serde_json::from_slice(&answer.body).map(Compute::about).map_err(|_| {
+                    site.error(
+                        Kind::Malformed,
+                        format!("the machine's metadata at {} makes no sense", self.place()),
+                    )
+                })
             }
-            _ => BTreeMap::new(),
+            // Not ready to say it is not the same as having nothing to say.
+            Seen::Answer(answer) if matches!(kind_of(answer.status), Kind::Unavailable | Kind::Throttled) => {
+                Err(self.refused(&answer, None, site))
+            }
+            Seen::Answer(_) => Ok(BTreeMap::new()),
         }
     }
 

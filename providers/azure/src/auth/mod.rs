@@ -96,11 +96,16 @@ pub(crate) struct Ways {
 
 impl Ways {
     pub(crate) fn new(provider: &str, transport: &Transport, observer: &Arc<dyn Observer>) -> Self {
-        let mut transport = transport.clone();
-        transport.tls.server_name = None;
-        let direct = Transport { proxy: Proxy::default(), ..transport.clone() };
+        let (entra, direct) = Self::transports(transport);
         let wire = |transport| Arc::new(Wire::new(Client::new(provider, transport), Arc::clone(observer)));
-        Self { entra: wire(transport), direct: wire(direct) }
+        Self { entra: wire(entra), direct: wire(direct) }
+    }
+
+    fn transports(vaults: &Transport) -> (Transport, Transport) {
+        let mut entra = vaults.clone();
+        entra.tls.server_name = None;
+        let direct = Transport { proxy: Proxy::default(), ..entra.clone() };
+        (entra, direct)
     }
 
     pub(crate) fn direct(&self) -> &Arc<Wire> {
@@ -296,5 +301,23 @@ impl Method {
             Self::Workload(_) => "workload-identity",
             Self::Managed(..) => "managed-identity",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_http::RawTls;
+
+    use super::*;
+
+    #[test]
+    fn the_server_name_is_the_vaults_alone_and_the_machine_is_asked_directly() {
+        let tls = RawTls { server_name: Some("vault.test".to_owned()), ..RawTls::default() };
+        let transport = Transport::parse(tls, Some("http://proxy:3128"), &Environment::default()).unwrap();
+        assert!(transport.tls.server_name.is_some());
+        let (entra, direct) = Ways::transports(&transport);
+        assert_eq!(entra.tls.server_name, None);
+        assert_eq!(entra.proxy, transport.proxy);
+        assert_eq!(direct, Transport::default());
     }
 }

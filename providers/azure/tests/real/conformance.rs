@@ -54,7 +54,6 @@ impl Subject for Kept {
             (Capability::Batch, "the API reads one secret a request"),
             (Capability::Binary, "a secret is text"),
             (Capability::Stages, "versions have no stages"),
-            (Capability::Sessions, "an access token cannot be looked up, renewed or revoked"),
             (Capability::Leases, leases),
             (Capability::Renewal, leases),
             (Capability::Lookup, leases),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use leasehold_azure::identity;
 use leasehold_core::{Cloud, Environment, Identity, IdentityRequest, Kind, NoObserver, Proof};
-use leasehold_harness::ports;
+use leasehold_harness::http::{Response, header};
+use leasehold_harness::server::Reply;
+use leasehold_harness::{HttpServer, ports};
 use leasehold_standins::{Azure, Cluster, Part};
 
 use crate::given::{CLIENT, asked};
@@ -40,6 +42,50 @@ async fn a_machine_shows_a_token_of_its_identity_and_what_it_is() {
     assert!(metadata.iter().any(|line| line.starts_with("GET /metadata/instance")), "{metadata:?}");
     for name in about.keys() {
         assert!(["subscription_id", "resource_group_name", "vm_name", "vmss_name"].contains(&name.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn what_the_machine_is_is_said_or_is_not_to_be_had_and_never_left_out_for_haste() {
+    let azure = Azure::start();
+    for (metadata, expected) in [
+        (
+            Response::json(
+                200,
+                r#"{"subscriptionId":"s","resourceGroupName":"g","name":"vm_0","vmScaleSetName":"vms"}"#,
+            ),
+            Ok(vec![("resource_group_name", "g"), ("subscription_id", "s"), ("vmss_name", "vms")]),
+        ),
+        (Response::status(403), Ok(vec![])),
+        (Response::status(503), Err(Kind::Unavailable)),
+        (Response::status(429).header("Retry-After", "3"), Err(Kind::Throttled)),
+        (Response::json(200, "[canary"), Err(Kind::Malformed)),
+    ] {
+        let server = HttpServer::start(move |request| {
+            let metadata = metadata.clone();
+            Reply::Whole(match header(&request.headers, "metadata") {
+                Some("true") if request.path.starts_with("/metadata/identity/oauth2/token?") => {
+                    Response::json(200, r#"{"access_token":"of-the-machine","expires_in":"86399"}"#)
+                }
+                Some("true") if request.path.starts_with("/metadata/instance/compute?") => metadata,
+                _ => Response::status(400),
+            })
+        });
+        let url = server.url();
+        let proved = ours(&request(&azure, RESOURCE, &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &url)]));
+        match (proved.prove().await, expected) {
+            (Ok(Proof::Token { token, about }), Ok(expected)) => {
+                assert_eq!(token.expose(), b"of-the-machine");
+                let about: Vec<_> =
+                    about.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                assert_eq!(about, expected);
+            }
+            (Err(error), Err(kind)) => {
+                assert_eq!(error.kind, kind, "{error}");
+                assert!(!error.to_string().contains("canary"), "{error}");
+            }
+            (proved, expected) => panic!("{proved:?} instead of {expected:?}"),
+        }
     }
 }
 

@@ -49,7 +49,7 @@ async fn a_private_ca_is_trusted_where_it_is_named_and_no_other() {
 }
 
 #[tokio::test]
-async fn the_server_name_is_the_vaults_and_not_the_authoritys() {
+async fn a_server_name_that_the_vault_does_not_have_is_said() {
     let azure = Azure::start();
     let secret = azure.register_client(CLIENT);
     let mut raw = raw(&azure, with_secret(&secret));

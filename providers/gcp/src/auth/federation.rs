@@ -234,7 +234,7 @@ fn unaccepted(site: &Site<'_>, answer: &Answer) -> Error {
     refused(
         site,
         match answer.oauth_error().as_str() {
-            "invalid_grant" => "Google does not accept our token of the other issuer (invalid_grant): has it \
+            "invalid_grant" => "our token of the other issuer is not accepted by Google (invalid_grant): has it \
                                 expired, is its audience the one that the provider of the pool allows, and can \
                                 Google read the issuer's keys?"
                 .to_owned(),

@@ -109,8 +109,8 @@ pub(crate) fn denied(site: &Site<'_>, answer: &Answer, account: &str, role: &str
              identity"
                 .to_owned()
         }
-        (401, _) => "Google does not accept the credentials (401): was the key deleted, or is the clock of this \
-                     machine wrong?"
+        (401, _) => "the credentials are not accepted by Google (401): was the key deleted, or is the clock of \
+                     this machine wrong?"
             .to_owned(),
         (404, _) => format!("there is no service account {account} (404)"),
         (400, _) => format!("the IAM credentials API finds the request for {account} wrong (400)"),

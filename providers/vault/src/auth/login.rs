@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leasehold_core::{Error, Kind, Login, Operation, SecretBytes};
+use leasehold_core::{Error, Identity, Kind, Login, Operation, SecretBytes};
 use serde_json::json;
 use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
@@ -19,12 +19,13 @@ use crate::endpoints::{Call, TokenState};
 use crate::session;
 
 impl Auth {
-    /// Logs in. `kept` is a secret id that was unwrapped before.
+    /// Logs in. `kept` is a secret id that was unwrapped before, `identity` who knows us in a cloud.
     pub(crate) async fn login(
         &self,
         api: &Api,
         namespace: Option<&str>,
         kept: Option<&SecretBytes>,
+        identity: Option<&Arc<dyn Identity>>,
     ) -> Result<Login, Error> {
         let ask =
             Ask { operation: Operation::Login, token: None, namespace: self.namespace(namespace), on: "" };
@@ -56,6 +57,7 @@ impl Auth {
                 let body = cert.role.as_ref().map_or(json!({}), |role| json!({ "name": role }));
                 api.exchange(&ask, Call::write(format!("auth/{mount}/login"), &body)).await?
             }
+            Method::Cloud(login) => login.send(api, &ask, &mount, identity).await?,
         };
         self.session(api, &ask, &answer)
     }
@@ -113,7 +115,7 @@ impl Auth {
                     format!("the store refused the log-in at {at} ({status}): {}", self.method.remedy()),
                 );
                 Err(match self.method {
-                    Method::Kubernetes(_) | Method::Jwt(_) => error.passing(None),
+                    Method::Kubernetes(_) | Method::Jwt(_) | Method::Cloud(_) => error.passing(None),
                     Method::Ldap(_) => error.passing(Some(3)),
                     _ => error,
                 })
@@ -125,6 +127,12 @@ impl Auth {
                     self.method.word()
                 ),
             )),
+            // So it says a failure behind it, and some of its methods say so a proof that they refuse.
+            500 if matches!(self.method, Method::Cloud(_)) => {
+                let mut error = answer.refused(&site);
+                error.detail = format!("{} at {at}: {}", error.detail, self.method.remedy());
+                Err(error)
+            }
             _ => Err(answer.refused(&site)),
         }
     }
@@ -156,6 +164,7 @@ impl Method {
                  times at most, so that nobody is locked out"
             }
             Self::Cert(_) => "check that its role trusts the CA of tls.client_certificate",
+            Self::Cloud(login) => login.remedy(),
         }
     }
 }

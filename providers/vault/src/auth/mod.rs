@@ -2,7 +2,11 @@
 //! request.
 
 mod approle;
+mod aws;
+mod azure;
 mod cert;
+mod cloud;
+mod gcp;
 mod kubernetes;
 mod login;
 mod password;
@@ -11,7 +15,7 @@ mod token;
 
 use std::path::PathBuf;
 
-use leasehold_core::{Environment, Problem};
+use leasehold_core::{Environment, IdentityRequest, Problem};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,21 +41,13 @@ pub enum RawAuth {
     Ldap(password::RawPassword),
     /// The client certificate of `tls`.
     Cert(cert::RawCert),
-    #[doc(hidden)]
-    #[schemars(skip)]
-    Aws(Later),
-    #[doc(hidden)]
-    #[schemars(skip)]
-    Gcp(Later),
-    #[doc(hidden)]
-    #[schemars(skip)]
-    Azure(Later),
+    /// What AWS knows us as: the store asks STS who signed our request.
+    Aws(aws::RawAws),
+    /// What Google Cloud knows us as: a service account, or the machine that we run on.
+    Gcp(gcp::RawGcp),
+    /// What Azure knows us as: a managed or a workload identity.
+    Azure(azure::RawAzure),
 }
-
-/// The keys of a method that this version does not have: none is looked at.
-#[doc(hidden)]
-#[derive(Deserialize)]
-pub struct Later {}
 
 /// A log-in, valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,14 +68,17 @@ pub(crate) enum Method {
     Userpass(password::Password),
     Ldap(password::Password),
     Cert(cert::Cert),
+    Cloud(cloud::CloudLogin),
 }
 
 impl Auth {
     pub(crate) fn parse(
         raw: Option<RawAuth>,
+        proxy: Option<&str>,
         environment: &Environment,
         problems: &mut Problems,
     ) -> Option<Self> {
+        let reached = cloud::Reached { proxy, environment };
         let raw = match raw {
             Some(raw) => raw,
             None if environment.value("VAULT_TOKEN").is_some() => RawAuth::Token(token::RawToken::default()),
@@ -121,13 +120,17 @@ impl Auth {
                 let place = (raw.mount.take(), raw.namespace.take());
                 (place.0, place.1, cert::parse(raw, problems).map(Method::Cert))
             }
-            RawAuth::Aws(_) | RawAuth::Gcp(_) | RawAuth::Azure(_) => {
-                problems.add(
-                    "auth.method",
-                    "the log-ins of clouds (aws, gcp, azure) are not in this version: use token, approle, \
-                     kubernetes, jwt, userpass, ldap or cert",
-                );
-                return None;
+            RawAuth::Aws(mut raw) => {
+                let place = (raw.mount.take(), raw.namespace.take());
+                (place.0, place.1, aws::parse(raw, &reached, problems).map(Method::Cloud))
+            }
+            RawAuth::Gcp(mut raw) => {
+                let place = (raw.mount.take(), raw.namespace.take());
+                (place.0, place.1, gcp::parse(raw, &reached, problems).map(Method::Cloud))
+            }
+            RawAuth::Azure(mut raw) => {
+                let place = (raw.mount.take(), raw.namespace.take());
+                (place.0, place.1, azure::parse(raw, &reached, problems).map(Method::Cloud))
             }
         };
         let given = mount.is_some();
@@ -162,6 +165,14 @@ impl Auth {
         matches!(&self.method, Method::AppRole(role) if role.wrapped)
     }
 
+    /// Whom it has to be proved to that we are who a cloud says we are.
+    pub(crate) fn identity_request(&self) -> Option<&IdentityRequest> {
+        match &self.method {
+            Method::Cloud(login) => Some(&login.request),
+            _ => None,
+        }
+    }
+
     pub(crate) fn take_jwt_file(&mut self, file: PathBuf) -> Result<(), Problem> {
         match &mut self.method {
             Method::Kubernetes(jwt) | Method::Jwt(jwt) => {
@@ -187,6 +198,7 @@ impl Method {
             Self::Userpass(_) => "userpass",
             Self::Ldap(_) => "ldap",
             Self::Cert(_) => "cert",
+            Self::Cloud(login) => login.request.cloud.as_str(),
         }
     }
 
@@ -198,6 +210,7 @@ impl Method {
             Self::Kubernetes(jwt) | Self::Jwt(jwt) => jwt.role.clone().unwrap_or_default(),
             Self::Userpass(user) | Self::Ldap(user) => user.username.clone(),
             Self::Cert(cert) => cert.role.clone().unwrap_or_default(),
+            Self::Cloud(login) => login.subject(),
         }
     }
 }

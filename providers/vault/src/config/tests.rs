@@ -1,4 +1,4 @@
-use leasehold_core::{Environment, Problem, ProviderSettings};
+use leasehold_core::{Cloud, Environment, Problem, ProviderSettings};
 use schemars::schema_for;
 use serde_json::{Value, json};
 
@@ -95,9 +95,30 @@ fn each_method_names_what_it_lacks() {
         (json!({ "method": "userpass", "username": "a" }), &["auth.password"]),
         (json!({ "method": "ldap", "username": "a/b", "password": "x" }), &["auth.username"]),
         (json!({ "method": "cert" }), &["auth.method"]),
-        (json!({ "method": "aws", "role": "web", "region": "x" }), &["auth.method"]),
-        (json!({ "method": "gcp" }), &["auth.method"]),
-        (json!({ "method": "azure" }), &["auth.method"]),
+        (
+            json!({
+                "method": "aws", "role": "", "region": "eu west 1", "server_id": "a\nb",
+                "sts_endpoint": "sts.example", "role_arn": "arn:aws:iam::1:user/web", "ca_file": "",
+            }),
+            &[
+                "auth.role",
+                "auth.region",
+                "auth.server_id",
+                "auth.sts_endpoint",
+                "auth.role_arn",
+                "auth.ca_file",
+            ],
+        ),
+        (json!({ "method": "aws", "role": "web", "ca_file": "" }), &["auth.ca_file"]),
+        (
+            json!({ "method": "gcp", "role": "web", "service_account": "web", "endpoint": "https://a@b/" }),
+            &["auth.service_account", "auth.endpoint"],
+        ),
+        (json!({ "method": "gcp", "role": "web", "audience": "https://store/vault/we" }), &["auth.audience"]),
+        (
+            json!({ "method": "azure", "role": " ", "resource": "", "client_id": "" }),
+            &["auth.role", "auth.resource", "auth.client_id"],
+        ),
     ] {
         let shown = auth.to_string();
         assert_eq!(keys(json!({ "address": "https://vault", "auth": auth })), expected, "{shown}");
@@ -180,7 +201,8 @@ fn the_schema_offers_the_methods_there_are_each_with_its_own_keys() {
         .iter()
         .map(|one| one["properties"]["method"]["const"].as_str().unwrap())
         .collect();
-    assert_eq!(methods, ["token", "approle", "kubernetes", "jwt", "userpass", "ldap", "cert"]);
+    let all = ["token", "approle", "kubernetes", "jwt", "userpass", "ldap", "cert", "aws", "gcp", "azure"];
+    assert_eq!(methods, all);
     for one in auth.as_array().unwrap() {
         assert_eq!(one["additionalProperties"], json!(false), "{one}");
         assert!(one["description"].is_string(), "{one}");
@@ -196,4 +218,56 @@ fn a_wrapped_secret_id_says_that_a_log_in_uses_it_up() {
         parse(json!({ "address": "https://vault", "auth": auth })).unwrap().unwraps()
     };
     assert!(with(true) && !with(false));
+}
+
+#[test]
+fn a_clouds_login_says_whom_to_ask_for_a_proof_and_how() {
+    let asked = |auth: Value| {
+        let raw = json!({ "address": "https://vault", "proxy": "http://proxy:3128", "auth": auth });
+        let settings = parse_in(raw, &[("AWS_REGION", "eu-west-1")]).unwrap();
+        let request = settings.identity_request().cloned().unwrap();
+        assert_eq!(request.environment.value("AWS_REGION"), Some("eu-west-1"));
+        assert_eq!(request.proxy.as_deref(), Some("http://proxy:3128"));
+        let identity = settings.identity();
+        (request.cloud, request.ca_file, identity.split_once(" auth=").unwrap().1.to_owned())
+    };
+    let arn = "arn:aws:iam::123456789012:role/path/web";
+    assert_eq!(
+        asked(json!({
+            "method": "aws", "role": "web", "region": "eu-west-1", "server_id": "vault.example",
+            "sts_endpoint": "https://sts.example", "role_arn": arn, "ca_file": "/ca.pem", "mount": "aws/one",
+        })),
+        (
+            Cloud::Aws {
+                region: Some("eu-west-1".to_owned()),
+                endpoint: Some("https://sts.example".to_owned()),
+                server_id: Some("vault.example".to_owned()),
+                role_arn: Some(arn.to_owned()),
+            },
+            Some("/ca.pem".into()),
+            format!("aws mount=aws/one in= as=web by {arn}"),
+        )
+    );
+    let account = "web@project.iam.gserviceaccount.com";
+    assert_eq!(
+        asked(json!({ "method": "gcp", "role": "web", "service_account": account })),
+        (
+            Cloud::Gcp {
+                audience: "vault/web".to_owned(),
+                service_account: Some(account.to_owned()),
+                endpoint: None
+            },
+            None,
+            format!("gcp mount=gcp in= as=web by {account}"),
+        )
+    );
+    assert_eq!(
+        asked(json!({ "method": "azure", "role": "web", "namespace": "team" })),
+        (
+            Cloud::Azure { resource: "https://management.azure.com/".to_owned(), client_id: None },
+            None,
+            "azure mount=azure in=team as=web".to_owned(),
+        )
+    );
+    assert_eq!(parse(good()).unwrap().identity_request(), None);
 }

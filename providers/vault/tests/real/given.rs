@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leasehold_core::{
-    Environment, Error, Fetched, Kind, Lease, Login, NoObserver, Observer, Operation, Provider,
+    Environment, Error, Fetched, Identity, Kind, Lease, Login, NoObserver, Observer, Operation, Provider,
     ProviderSettings, SecretBytes, SecretRef, Session, Surroundings, Target, Term, Wanted,
 };
 use leasehold_harness::vault::Vault;
@@ -29,6 +29,15 @@ pub(crate) fn observed(
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let settings = Settings::parse("vault", raw, &Environment::new(environment)).unwrap();
     settings.build("vault", Surroundings::observed(observer)).unwrap()
+}
+
+/// A provider whose log-in hangs on what this one proves.
+pub(crate) fn proved(raw: Value, identity: Arc<dyn Identity>) -> Box<dyn Provider> {
+    let raw: Raw = serde_json::from_value(raw).unwrap();
+    let settings = Settings::parse("vault", raw, &Environment::default()).unwrap();
+    let surroundings =
+        Surroundings { identity: Some(identity), ..Surroundings::observed(Arc::new(NoObserver)) };
+    settings.build("vault", surroundings).unwrap()
 }
 
 /// A provider that is given a token of the shared server, with these policies.

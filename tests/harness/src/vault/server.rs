@@ -22,6 +22,7 @@ const START: Duration = Duration::from_secs(60);
 pub struct Vault {
     folder: Folder,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     address: SocketAddr,
     tls_address: Option<SocketAddr>,
     root_token: String,
@@ -34,6 +35,7 @@ pub struct Vault {
 pub struct VaultConfig {
     tls: Option<Tls>,
     extra: Vec<(String, Value)>,
+    environment: Vec<(String, String)>,
 }
 
 /// The files of a TLS listener. The server reads the first two again on SIGHUP.
@@ -60,6 +62,12 @@ impl VaultConfig {
         self.extra.push((key.to_owned(), value));
         self
     }
+
+    /// Sets a variable of the server's environment, which is empty otherwise.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
 }
 
 impl Vault {
@@ -72,6 +80,7 @@ impl Vault {
         let vault = Self {
             folder,
             arguments,
+            environment: Vec::new(),
             address,
             tls_address: None,
             root_token: "root".into(),
@@ -120,6 +129,7 @@ impl Vault {
         let mut vault = Self {
             folder,
             arguments,
+            environment: config.environment,
             address,
             tls_address,
             root_token: String::new(),
@@ -188,6 +198,7 @@ impl Vault {
             .env("HOME", self.folder.as_os_str())
             .current_dir(&self.folder);
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("an open file")).stderr(log);
         let group = process.insert(Group::spawn(&mut command));
         let client = Client::new(self.address, "");

@@ -6,11 +6,11 @@
 //!
 //! Strict about: HTTPS; POST of a form; the tenant; `grant_type=client_credentials`; a scope that is one
 //! resource with `/.default`; exactly one kind of client credential, and a right one. A client assertion's
-//! signature is verified: against a registered certificate (RS256, with `x5t` or `x5t#S256`, `iss` = `sub` =
-//! client, `aud` this tenant's, `exp` and `nbf`), or against a cluster whose issuer, subject and audience are
-//! registered. Tokens are signed, and remembered: what was not issued here is no token.
+//! signature is verified: against a registered certificate (PS256 or RS256, with `x5t#S256` or `x5t`, `iss` =
+//! `sub` = client, `aud` this tenant's, `exp` and `nbf`), or against a cluster whose issuer, subject and
+//! audience are registered. Tokens are signed, and remembered: what was not issued here is no token.
 //!
-//! It does not do: other grants, PS256, v2.0 access tokens, conditional access, throttling by itself.
+//! It does not do: other grants, v2.0 access tokens, conditional access, throttling by itself.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ use leasehold_harness::http::{Request, Response, header};
 use ring::digest;
 use serde_json::json;
 
-use super::{Shared, State};
+use super::{Azure, Shared, State};
 use crate::cluster::Cluster;
 use crate::form::{Form, target};
 use crate::jwt::{Jwt, jwk, now, random_hex, sign};
@@ -30,6 +30,9 @@ use crate::server::Service;
 
 /// A clock may be this much ahead of ours.
 const SKEW: u64 = 300;
+
+/// A machine's token is handed out again until it has this many seconds left.
+const KEPT: u64 = 300;
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -50,6 +53,7 @@ pub(crate) enum Credential {
 pub(crate) struct Token {
     pub(crate) tenant: String,
     pub(crate) audience: String,
+    pub(crate) client: String,
     /// Seconds since 1970.
     pub(crate) expires: u64,
 }
@@ -158,6 +162,25 @@ impl Authority {
     }
 }
 
+/// A token of a managed identity: the one of the last time while it has more than five minutes to live.
+pub(crate) fn issue_to_machine(
+    shared: &Shared,
+    state: &mut State,
+    resource: &str,
+    client: &str,
+) -> (String, u64) {
+    let wanted = (client.to_owned(), resource.to_owned());
+    if let Some(token) = state.machine_tokens.get(&wanted) {
+        let left = state.tokens.get(token).map_or(0, |known| known.expires.saturating_sub(now()));
+        if left > KEPT {
+            return (token.clone(), left);
+        }
+    }
+    let (token, lifetime) = issue(shared, state, Azure::TENANT, resource, client);
+    state.machine_tokens.insert(wanted, token.clone());
+    (token, lifetime)
+}
+
 /// Issues a token and remembers it; its lifetime in seconds beside it.
 pub(crate) fn issue(
     shared: &Shared,
@@ -174,7 +197,7 @@ pub(crate) fn issue(
         "uti": random_hex(11), "ver": "1.0",
     });
     let token = sign(&shared.key, &[("kid", "authority")], &claims);
-    let known = Token { tenant: tenant.into(), audience: resource.into(), expires };
+    let known = Token { tenant: tenant.into(), audience: resource.into(), client: client.into(), expires };
     state.tokens.insert(token.clone(), known);
     (token, lifetime)
 }
@@ -257,7 +280,7 @@ fn by_certificate(
         _ => None,
     });
     let pair = pair.ok_or(wrong(700_027, "no registered certificate has the assertion's thumbprint"))?;
-    if !token.is_signed_by(pair) {
+    if !token.is_signed_by(pair) && !token.is_signed_with_pss_by(pair) {
         return Err(wrong(700_027, "the assertion's signature is not that of the certificate"));
     }
     if token.claim("sub") != Some(client) {

@@ -3,8 +3,9 @@
 //! Written from "How to use managed identities for Azure resources on an Azure VM to acquire an access token"
 //! and "Azure Instance Metadata Service" (learn.microsoft.com).
 //!
-//! Strict about: `Metadata: true`; no `X-Forwarded-For`; `api-version`; `resource`; an identity that the
-//! machine has. Numbers of a token answer are strings, as there.
+//! Strict about: `Metadata: true`, in small letters; no `X-Forwarded-For`; `api-version`; `resource`; an identity that the
+//! machine has. Numbers of a token answer are strings, as there. A token that has more than five minutes
+//! to live is given again.
 //!
 //! It does not do: identities by object or resource id, attested data, scheduled events.
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use leasehold_harness::http::{Request, Response, header};
 use serde_json::{Value, json};
 
-use super::{Azure, Shared, authority};
+use super::{Shared, State, authority};
 use crate::form::{Form, target};
 use crate::jwt::now;
 use crate::server::Service;
@@ -30,8 +31,8 @@ pub(crate) struct Imds(pub(crate) Arc<Shared>);
 impl Service for Imds {
     fn answer(&self, request: &Request) -> Response {
         let Some((path, query)) = target(request) else { return error(400, "bad_request", "no such target") };
-        if header(&request.headers, "metadata").is_none_or(|value| !value.eq_ignore_ascii_case("true")) {
-            return error(400, "invalid_request", "the metadata header is missing");
+        if header(&request.headers, "metadata") != Some("true") {
+            return error(400, "bad_request_102", "Required metadata header not specified");
         }
         if header(&request.headers, "x-forwarded-for").is_some() {
             return error(400, "invalid_request", "the request was forwarded");
@@ -55,20 +56,16 @@ impl Service for Imds {
 impl Imds {
     fn token(&self, query: &Form) -> Response {
         if !is_version(query, "2018-02-01") {
-            return error(400, "bad_request_102", "api-version is missing or not known");
+            return error(400, "invalid_request", "api-version is missing or not known");
         }
         let Some(resource) = query.value("resource") else {
-            return error(400, "invalid_resource", "the resource is missing");
+            return error(400, "invalid_request", "the resource is missing");
         };
         let mut state = self.0.state();
-        let client = match query.value("client_id") {
-            Some(asked) => state.identities.iter().find(|known| *known == asked),
-            None => state.identities.first(),
-        };
-        let Some(client) = client.cloned() else {
+        let Some(client) = identity_of(&state, query) else {
             return error(400, "invalid_request", "Identity not found");
         };
-        let (token, lifetime) = authority::issue(&self.0, &mut state, Azure::TENANT, resource, &client);
+        let (token, lifetime) = authority::issue_to_machine(&self.0, &mut state, resource, &client);
         let now = now();
         let body = json!({
             "access_token": token, "client_id": client, "resource": resource, "token_type": "Bearer",
@@ -77,6 +74,19 @@ impl Imds {
         });
         Response::json(200, &body.to_string())
     }
+}
+
+/// The managed identity that is asked for. By anything but its client id none is known.
+pub(crate) fn identity_of(state: &State, query: &Form) -> Option<String> {
+    let by_other = ["object_id", "principal_id", "mi_res_id", "msi_res_id"];
+    if by_other.iter().any(|name| query.value(name).is_some()) {
+        return None;
+    }
+    let found = match query.value("client_id") {
+        Some(asked) => state.identities.iter().find(|known| *known == asked),
+        None => state.identities.first(),
+    };
+    found.cloned()
 }
 
 fn instance(query: &Form) -> Response {

@@ -1,21 +1,23 @@
 //! Azure Key Vault, the Microsoft identity platform, and the Instance Metadata Service of a machine.
 //!
 //! What each part was written from, and what it is strict about, is said in its module: [`vault`],
-//! [`authority`], [`imds`].
+//! [`authority`], [`imds`], [`app_service`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use crate::cluster::Cluster;
+use crate::detour::Detour;
 use crate::fault::Fault;
 use crate::journal::{Asked, Journal, Part};
 use crate::jwt::{now, random_hex};
 use crate::pki::{self, KeyPair};
 use crate::server::Server;
 
+pub mod app_service;
 pub mod authority;
 pub mod imds;
 mod store;
@@ -31,22 +33,29 @@ pub struct Azure {
     vault: Server,
     authority: Server,
     imds: Server,
+    app_service: Server,
 }
 
 /// What the parts share.
 pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     /// Signs the tokens.
-    pub(crate) key: KeyPair,
+    pub(crate) key: Arc<KeyPair>,
     state: Mutex<State>,
 }
 
 pub(crate) struct State {
     pub(crate) tenants: Vec<String>,
     pub(crate) applications: HashMap<String, Application>,
-    /// Of managed identities: what IMDS gives tokens of. The first is the machine's own.
+    /// Managed identities: what IMDS and App Service give tokens of. The first is the machine's own.
     pub(crate) identities: Vec<String>,
+    /// What App Service's identity endpoint wants to be shown.
+    pub(crate) identity_header: String,
+    /// Clients that may read nothing.
+    pub(crate) refused: HashSet<String>,
     pub(crate) tokens: HashMap<String, Token>,
+    /// The last token of a managed identity, by client and resource.
+    pub(crate) machine_tokens: HashMap<(String, String), String>,
     pub(crate) token_lifetime: Duration,
     pub(crate) resource: String,
     pub(crate) authority: String,
@@ -83,12 +92,15 @@ impl Azure {
         let served = pki::served();
         let shared = Arc::new(Shared {
             journal: Arc::default(),
-            key: KeyPair::new("authority"),
+            key: pki::signer(),
             state: Mutex::new(State {
                 tenants: vec![Self::TENANT.into(), Self::OTHER_TENANT.into()],
                 applications: HashMap::new(),
                 identities: Vec::new(),
+                identity_header: random_hex(16),
+                refused: HashSet::new(),
                 tokens: HashMap::new(),
+                machine_tokens: HashMap::new(),
                 token_lifetime: Duration::from_secs(3600),
                 resource: Self::RESOURCE.into(),
                 authority: String::new(),
@@ -105,7 +117,9 @@ impl Azure {
         let vault = Server::start(Part::Vault, None, tls(), shared.journal.clone(), vault);
         let imds = Arc::new(imds::Imds(shared.clone()));
         let imds = Server::start(Part::Imds, None, None, shared.journal.clone(), imds);
-        Self { shared, vault, authority, imds }
+        let app_service = Arc::new(app_service::AppService(shared.clone()));
+        let app_service = Server::start(Part::AppService, None, None, shared.journal.clone(), app_service);
+        Self { shared, vault, authority, imds, app_service }
     }
 
     /// The vault's URL: `https://127.0.0.1:PORT`.
@@ -123,9 +137,35 @@ impl Azure {
         self.imds.url()
     }
 
+    /// App Service's identity endpoint, plain HTTP: what `IDENTITY_ENDPOINT` says there.
+    pub fn identity_endpoint(&self) -> String {
+        format!("{}/MSI/token", self.app_service.url())
+    }
+
+    /// What `IDENTITY_HEADER` says there.
+    pub fn identity_header(&self) -> String {
+        self.shared.state().identity_header.clone()
+    }
+
     /// The certificate authority of vault and authority, PEM. All stand-ins of a test process share it.
     pub fn ca_file(&self) -> &Path {
         &pki::served().ca
+    }
+
+    /// A proxy by which `https://NAME.vault.azure.net` is the vault and `https://login.microsoftonline.com` the
+    /// authority; and so for the clouds of China and of the US government. Plain `http://169.254.169.254` is the
+    /// metadata service.
+    #[track_caller]
+    pub fn detour(&self) -> Detour {
+        Detour::start(&[
+            ("*.vault.azure.net", self.address()),
+            ("*.vault.azure.cn", self.address()),
+            ("*.vault.usgovcloudapi.net", self.address()),
+            ("login.microsoftonline.com", self.authority()),
+            ("login.chinacloudapi.cn", self.authority()),
+            ("login.microsoftonline.us", self.authority()),
+            ("169.254.169.254", self.imds()),
+        ])
     }
 
     /// The key that tokens are signed with, PEM: for whoever verifies them elsewhere.
@@ -168,6 +208,11 @@ impl Azure {
     /// A managed identity of the machine. The first one registered is what it is without a `client_id`.
     pub fn register_identity(&self, client_id: &str) {
         self.shared.state().identities.push(client_id.into());
+    }
+
+    /// This client or identity still gets tokens, and may read nothing with them.
+    pub fn refuse(&self, client_id: &str) {
+        self.shared.state().refused.insert(client_id.into());
     }
 
     #[track_caller]
@@ -296,6 +341,7 @@ impl Azure {
             Part::Vault => &self.vault,
             Part::Authority => &self.authority,
             Part::Imds => &self.imds,
+            Part::AppService => &self.app_service,
             other => panic!("{other:?} is no part of Azure"),
         };
         server.fail_next(fault);

@@ -10,7 +10,7 @@
 //! `maxresults`; the limit of 25 KiB. `exp` and `nbf` are told and not enforced, as documented.
 //!
 //! It does not do: keys, issuing and policies of certificates, backup, rotation, tags, network rules; an
-//! access policy is per secret and for everybody.
+//! registered may read all, but for clients and secrets that a test denies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use leasehold_harness::http::{Request, Response, header};
 use ring::digest;
 use serde_json::{Value, json};
 
+use super::authority::Token;
 use super::store::{Attributes, Kind, Secret, Version, is_name};
 use super::{Azure, Shared, State};
 use crate::form::{Form, target};
@@ -66,9 +67,10 @@ impl Service for Vault {
 impl Vault {
     fn respond(&self, request: &Request) -> Response {
         let mut state = self.0.state();
-        if let Err(why) = authenticate(&state, request) {
-            return challenge(&state, why);
-        }
+        let refused = match authenticate(&state, request) {
+            Ok(token) => state.refused.contains(&token.client),
+            Err(why) => return challenge(&state, why),
+        };
         if state.throttled.0 > 0 {
             state.throttled.0 -= 1;
             return throttled(state.throttled.1);
@@ -82,6 +84,9 @@ impl Vault {
                 return error(400, "BadParameter", "the specified version is not recognized", None);
             }
             Some(_) => {}
+        }
+        if refused {
+            return error(403, "Forbidden", "the caller may do nothing here", Some("ForbiddenByRbac"));
         }
         let mut path: Vec<_> = path.iter().map(String::as_str).collect();
         if path.last() == Some(&"") {
@@ -110,8 +115,8 @@ fn route(state: &mut State, request: &Request, path: &[&str], query: &Form, base
     }
 }
 
-/// Why the request's token is not good.
-fn authenticate(state: &State, request: &Request) -> Result<(), &'static str> {
+/// The request's token, or why it is not good.
+fn authenticate<'a>(state: &'a State, request: &Request) -> Result<&'a Token, &'static str> {
     let shown = header(&request.headers, "authorization").ok_or("the request has no bearer token")?;
     let (scheme, token) = shown.split_once(' ').ok_or("the request has no bearer token")?;
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -124,11 +129,11 @@ fn authenticate(state: &State, request: &Request) -> Result<(), &'static str> {
     if token.tenant != Azure::TENANT {
         return Err("the token is another tenant's");
     }
-    // Clients that ask for the resource with its slash get it with its slash.
-    if token.audience.trim_end_matches('/') != state.resource {
+    // To the letter: with a slash at its end it is another one.
+    if token.audience != state.resource {
         return Err("the token was made for another audience");
     }
-    Ok(())
+    Ok(token)
 }
 
 fn challenge(state: &State, why: &str) -> Response {

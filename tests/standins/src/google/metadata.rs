@@ -4,7 +4,8 @@
 //! (cloud.google.com/compute/docs/metadata).
 //!
 //! Strict about: `Metadata-Flavor: Google` (which every answer carries as well); no `X-Forwarded-For`; accounts
-//! that the machine has; an audience for an identity token.
+//! that the machine has; an audience for an identity token. An access token that has more than five minutes to
+//! live is given again.
 //!
 //! It does not do: waiting for changes, recursion, custom attributes, licences.
 
@@ -78,9 +79,8 @@ impl Metadata {
             "email" => text(200, &email),
             "scopes" => text(200, &format!("{}\n", Google::SCOPE)),
             "token" => {
-                let asked = query.value("scopes").unwrap_or(Google::SCOPE);
-                let scopes: Vec<_> = asked.split(',').collect();
-                let (token, lifetime) = state.issue(&email, &scopes, 3599);
+                let scopes = query.value("scopes").unwrap_or(Google::SCOPE);
+                let (token, lifetime) = state.issue_to_machine(&email, scopes);
                 let body = json!({ "access_token": token, "expires_in": lifetime, "token_type": "Bearer" });
                 Response::json(200, &body.to_string())
             }

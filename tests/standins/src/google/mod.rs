@@ -1,27 +1,26 @@
 //! Google Secret Manager, and what its clients log in to.
 //!
 //! What each part was written from, and what it is strict about, is said in its module: [`secrets`],
-//! [`oauth`], [`sts`], [`iam`], [`metadata`]. Who may use what token where is `principals`' to say.
+//! [`oauth`], [`sts`], [`iam`], [`metadata`]. Who may use what token where is said in `principals`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use leasehold_harness::tmpfs::{Folder, tmpfs};
-use serde_json::{Value, json};
-
 use crate::cluster::Cluster;
+use crate::detour::Detour;
 use crate::fault::Fault;
 use crate::journal::{Asked, Journal, Part};
-use crate::jwt::random_hex;
 use crate::pki::{self, KeyPair};
 use crate::server::Server;
+use leasehold_harness::tmpfs::{Folder, tmpfs};
 
 pub mod iam;
 pub mod metadata;
 pub mod oauth;
+mod people;
 mod principals;
 pub mod secrets;
 mod status;
@@ -48,7 +47,7 @@ pub struct Google {
 pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     /// Signs identity tokens.
-    pub(crate) key: KeyPair,
+    pub(crate) key: Arc<KeyPair>,
     state: Mutex<State>,
 }
 
@@ -57,13 +56,19 @@ pub(crate) struct State {
     pub(crate) accounts: HashMap<String, ServiceAccount>,
     /// Refresh tokens: the OAuth client's id and secret, and whose they are.
     pub(crate) refresh: HashMap<String, (String, String, String)>,
-    /// Federated subjects by the provider's full name.
-    pub(crate) pools: HashMap<String, Vec<(Cluster, String)>>,
+    /// Trusted issuers by the provider's full name.
+    pub(crate) pools: HashMap<String, Vec<Cluster>>,
     /// Who may act as a service account.
     pub(crate) impersonators: Vec<(String, String)>,
+    /// Federated principals that get a token.
+    pub(crate) conditions: HashSet<String>,
+    /// Who may read the secrets.
+    pub(crate) readers: HashSet<String>,
     /// The machine's service account.
     pub(crate) machine: Option<String>,
     pub(crate) tokens: HashMap<String, Token>,
+    /// The machine's last token, by account and scopes.
+    pub(crate) machine_tokens: HashMap<(String, String), String>,
     /// Tokens that were signed before this time are no good, in seconds since 1970.
     pub(crate) signed_since: u64,
     pub(crate) token_lifetime: Option<Duration>,
@@ -99,11 +104,8 @@ impl Google {
     #[track_caller]
     pub fn start() -> Self {
         let tls = pki::served().config.clone();
-        let shared = Arc::new(Shared {
-            journal: Arc::default(),
-            key: KeyPair::new("identity tokens"),
-            state: Mutex::default(),
-        });
+        let shared =
+            Arc::new(Shared { journal: Arc::default(), key: pki::signer(), state: Mutex::default() });
         let journal = || shared.journal.clone();
         let https = |part, service| Server::start(part, None, Some(tls.clone()), journal(), service);
         let token = https(Part::Token, Arc::new(oauth::OAuth(shared.clone())));
@@ -164,103 +166,28 @@ impl Google {
         &pki::served().ca
     }
 
+    /// A proxy by which `https://secretmanager.googleapis.com`, its regional endpoint, `https://sts.googleapis.com`,
+    /// `https://iamcredentials.googleapis.com`, `https://oauth2.googleapis.com` and `https://www.googleapis.com`
+    /// (the keys that identity tokens are signed with) are this stand-in's, and so is plain
+    /// `http://metadata.google.internal`.
+    #[track_caller]
+    pub fn detour(&self) -> Detour {
+        let oauth = self.token.url();
+        Detour::start(&[
+            ("secretmanager.googleapis.com", self.endpoint()),
+            ("secretmanager.europe-west3.rep.googleapis.com", self.regional_endpoint()),
+            ("sts.googleapis.com", self.sts()),
+            ("iamcredentials.googleapis.com", self.iam()),
+            ("oauth2.googleapis.com", oauth.clone()),
+            ("www.googleapis.com", oauth),
+            ("metadata.google.internal", self.metadata()),
+            ("169.254.169.254", self.metadata()),
+        ])
+    }
+
     /// The key that identity tokens are signed with, PEM: for whoever verifies them elsewhere.
     pub fn public_key(&self) -> String {
         self.shared.key.public_pem()
-    }
-
-    /// A service account of the project, called `NAME@PROJECT.iam.gserviceaccount.com`, that may read the
-    /// secrets; its e-mail address. Its key is made on the spot.
-    #[track_caller]
-    pub fn register_service_account(&self, name: &str) -> String {
-        let email = format!("{name}@{}.iam.gserviceaccount.com", Self::PROJECT);
-        let account = ServiceAccount { key: Arc::new(KeyPair::new(name)), key_id: random_hex(20) };
-        self.shared.state().accounts.insert(email.clone(), account);
-        email
-    }
-
-    /// The key of a service account as the console hands it out: what `GOOGLE_APPLICATION_CREDENTIALS` holds.
-    #[track_caller]
-    pub fn service_account_key(&self, email: &str) -> Value {
-        let state = self.shared.state();
-        let account = state.accounts.get(email).unwrap_or_else(|| panic!("{email} is not registered"));
-        json!({
-            "type": "service_account", "project_id": Self::PROJECT, "private_key_id": account.key_id,
-            "private_key": account.key.key_pem(), "client_email": email, "client_id": "104728356190283746501",
-            "auth_uri": "https://accounts.google.com/o/oauth2/auth", "token_uri": state.token_uri,
-            "universe_domain": "googleapis.com",
-        })
-    }
-
-    /// A JSON Web Token that a service account signs with its key.
-    #[track_caller]
-    pub fn sign_as(&self, email: &str, claims: &Value) -> String {
-        let account = self.shared.state().accounts.get(email).cloned();
-        let account = account.unwrap_or_else(|| panic!("{email} is not registered"));
-        account.key.token(&[("kid", &account.key_id)], claims)
-    }
-
-    /// [`Google::service_account_key`] in a file of its own.
-    #[track_caller]
-    pub fn service_account_file(&self, email: &str) -> PathBuf {
-        self.file("service-account", &self.service_account_key(email))
-    }
-
-    /// A refresh token of a person who may read the secrets, as `gcloud auth application-default login` leaves
-    /// it (`type: authorized_user`).
-    #[track_caller]
-    pub fn register_user(&self, email: &str) -> Value {
-        let (id, secret) = (format!("{}.apps.googleusercontent.com", random_hex(8)), random_hex(12));
-        let refresh = format!("1//{}", random_hex(24));
-        let known = (id.clone(), secret.clone(), email.to_owned());
-        self.shared.state().refresh.insert(refresh.clone(), known);
-        json!({
-            "type": "authorized_user", "client_id": id, "client_secret": secret, "refresh_token": refresh,
-            "quota_project_id": Self::PROJECT, "universe_domain": "googleapis.com",
-        })
-    }
-
-    /// A subject of a cluster that may read the secrets through a workload identity pool: the provider's full
-    /// name, which is the audience of the exchange. Its tokens must be made for that name, with or without
-    /// `https:` before it.
-    #[track_caller]
-    pub fn register_federated(&self, cluster: &Cluster, subject: &str) -> String {
-        let number = Self::PROJECT_NUMBER;
-        let provider = format!(
-            "//iam.googleapis.com/projects/{number}/locations/global/workloadIdentityPools/pool/providers/cluster"
-        );
-        let known = (cluster.clone(), subject.to_owned());
-        self.shared.state().pools.entry(provider.clone()).or_default().push(known);
-        provider
-    }
-
-    /// What a federated subject is called where it is given rights.
-    pub fn federated_principal(subject: &str) -> String {
-        let number = Self::PROJECT_NUMBER;
-        format!(
-            "principal://iam.googleapis.com/projects/{number}/locations/global/workloadIdentityPools/pool\
-             /subject/{subject}"
-        )
-    }
-
-    /// Lets a principal act as a service account: the role `iam.serviceAccountTokenCreator` on it.
-    pub fn let_impersonate(&self, principal: &str, email: &str) {
-        self.shared.state().impersonators.push((principal.into(), email.into()));
-    }
-
-    /// The service account that the machine runs as.
-    #[track_caller]
-    pub fn register_machine(&self, email: &str) {
-        let mut state = self.shared.state();
-        assert!(state.accounts.contains_key(email), "{email} is not registered");
-        state.machine = Some(email.into());
-    }
-
-    #[track_caller]
-    fn file(&self, name: &str, content: &Value) -> PathBuf {
-        let path = self.folder.join(format!("{name}-{}.json", random_hex(4)));
-        std::fs::write(&path, content.to_string()).expect("a folder of ours");
-        path
     }
 
     /// Tokens issued from now on live that long (otherwise an hour, or what was asked for).

@@ -28,6 +28,9 @@ pub(crate) struct Token {
 /// How far a self-signed token's end may lie from its beginning.
 const LONGEST: u64 = 3600;
 
+/// A machine's token is handed out again until it has this many seconds left.
+const KEPT: u64 = 300;
+
 impl State {
     /// Issues a token that lives `lifetime` seconds, unless the test has set a time; and how long it does.
     pub(crate) fn issue(&mut self, principal: &str, scopes: &[&str], lifetime: u64) -> (String, u64) {
@@ -36,6 +39,20 @@ impl State {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         let known = Token { principal: principal.into(), scopes, expires: now() + lifetime };
         self.tokens.insert(token.clone(), known);
+        (token, lifetime)
+    }
+
+    /// A token of the machine: the one of the last time while it has more than five minutes to live.
+    pub(crate) fn issue_to_machine(&mut self, email: &str, scopes: &str) -> (String, u64) {
+        let wanted = (email.to_owned(), scopes.to_owned());
+        if let Some(token) = self.machine_tokens.get(&wanted) {
+            let left = self.tokens.get(token).map_or(0, |known| known.expires.saturating_sub(now()));
+            if left > KEPT {
+                return (token.clone(), left);
+            }
+        }
+        let (token, lifetime) = self.issue(email, &scopes.split(',').collect::<Vec<_>>(), 3599);
+        self.machine_tokens.insert(wanted, token.clone());
         (token, lifetime)
     }
 

@@ -9,8 +9,8 @@
 //! service; resource names, projects by id or number, and the number in every answer; `locations/…` at the
 //! regional endpoint alone; states of versions; aliases; CRC32C as a string of a 64-bit number; pages.
 //!
-//! It does not do: writing through the interface, policies (who has a token may read, but for what a test
-//! denies), replication, rotation, filters, customer keys, other regions.
+//! It does not do: writing through the interface, policies of their own for each secret (whoever is registered may
+//! read all but what a test denies), replication, rotation, filters, customer keys, other regions.
 
 use std::sync::Arc;
 
@@ -35,9 +35,10 @@ impl Service for Secrets {
     fn answer(&self, request: &Request) -> Response {
         let Some((path, query)) = target(request) else { return no_such_method() };
         let mut state = self.0.state();
-        if let Err(refused) = state.principal(request, &self.host()) {
-            return *refused;
-        }
+        let caller = match state.principal(request, &self.host()) {
+            Ok(caller) => caller,
+            Err(refused) => return *refused,
+        };
         if state.throttled.0 > 0 {
             state.throttled.0 -= 1;
             return exhausted(state.throttled.1);
@@ -53,7 +54,8 @@ impl Service for Secrets {
         if ![Google::PROJECT, Google::PROJECT_NUMBER].contains(&project) {
             return denied("secretmanager.versions.access", &format!("projects/{project}"));
         }
-        self.route(&state, request, rest, &query)
+        let asked = Asked { state: &state, reader: state.readers.contains(&caller) };
+        self.route(&asked, request, rest, &query)
     }
 
     fn failure(&self, status: u16) -> Response {
@@ -61,26 +63,38 @@ impl Service for Secrets {
     }
 }
 
+/// What is there, and whether the caller may read it.
+struct Asked<'a> {
+    state: &'a State,
+    reader: bool,
+}
+
+impl Asked<'_> {
+    fn may_read(&self, name: &str) -> bool {
+        self.reader && !self.state.store.denied.contains(name)
+    }
+}
+
 impl Secrets {
-    fn route(&self, state: &State, request: &Request, path: &[&str], query: &Form) -> Response {
+    fn route(&self, asked: &Asked<'_>, request: &Request, path: &[&str], query: &Form) -> Response {
         match (request.method.as_str(), path) {
-            ("GET", ["secrets", name, "versions"]) => self.list(state, name, query),
+            ("GET", ["secrets", name, "versions"]) => self.list(asked, name, query),
             ("GET", ["secrets", name, "versions", version]) => match version.split_once(':') {
-                None => self.describe(state, name, version),
-                Some((version, "access")) => self.access(state, name, version),
+                None => self.describe(asked, name, version),
+                Some((version, "access")) => self.access(asked, name, version),
                 Some(_) => no_such_method(),
             },
-            ("GET", ["secrets", name]) => self.secret(state, name),
+            ("GET", ["secrets", name]) => self.secret(asked, name),
             ("POST", ["secrets", name]) => match name.split_once(':') {
-                Some((name, "testIamPermissions")) => self.test(state, name, &request.body),
+                Some((name, "testIamPermissions")) => self.test(asked, name, &request.body),
                 _ => no_such_method(),
             },
             _ => no_such_method(),
         }
     }
 
-    fn access(&self, state: &State, name: &str, version: &str) -> Response {
-        let found = match self.find(state, "secretmanager.versions.access", name, version) {
+    fn access(&self, asked: &Asked<'_>, name: &str, version: &str) -> Response {
+        let found = match self.find(asked, "secretmanager.versions.access", name, version) {
             Ok(found) => found,
             Err(refused) => return *refused,
         };
@@ -89,26 +103,25 @@ impl Secrets {
             let what = format!("Secret Version [{full}] is in {} state.", found.state.name());
             return status(400, "FAILED_PRECONDITION", &what, &[]);
         }
-        let wrong = u32::from(state.store.miscounted.contains(name));
+        let wrong = u32::from(asked.state.store.miscounted.contains(name));
         let checksum = i64::from(crc32c(&found.payload) ^ wrong);
-        reply(
-            200,
-            &json!({
-                "name": full,
-                "payload": { "data": base64(&found.payload), "dataCrc32c": checksum.to_string() },
-            }),
-        )
+        let mut payload = json!({ "dataCrc32c": checksum.to_string() });
+        // What is empty is left out, as JSON of protobuf has it.
+        if !found.payload.is_empty() {
+            payload["data"] = base64(&found.payload).into();
+        }
+        reply(200, &json!({ "name": full, "payload": payload }))
     }
 
-    fn describe(&self, state: &State, name: &str, version: &str) -> Response {
-        match self.find(state, "secretmanager.versions.get", name, version) {
+    fn describe(&self, asked: &Asked<'_>, name: &str, version: &str) -> Response {
+        match self.find(asked, "secretmanager.versions.get", name, version) {
             Ok(found) => reply(200, &self.version_body(name, found)),
             Err(refused) => *refused,
         }
     }
 
-    fn secret(&self, state: &State, name: &str) -> Response {
-        let secret = match self.find_secret(state, "secretmanager.secrets.get", name) {
+    fn secret(&self, asked: &Asked<'_>, name: &str) -> Response {
+        let secret = match self.find_secret(asked, "secretmanager.secrets.get", name) {
             Ok(secret) => secret,
             Err(refused) => return *refused,
         };
@@ -128,18 +141,18 @@ impl Secrets {
         reply(200, &body)
     }
 
-    fn list(&self, state: &State, name: &str, query: &Form) -> Response {
-        let secret = match self.find_secret(state, "secretmanager.versions.list", name) {
+    fn list(&self, asked: &Asked<'_>, name: &str, query: &Form) -> Response {
+        let secret = match self.find_secret(asked, "secretmanager.versions.list", name) {
             Ok(secret) => secret,
             Err(refused) => return *refused,
         };
         let bad = |what| status(400, "INVALID_ARGUMENT", what, &[]);
         let most = match query.value("pageSize").map(str::parse::<i32>) {
             None | Some(Ok(0)) => PAGE,
-            Some(Ok(asked)) if asked > 0 => PAGE.min(asked as usize),
+            Some(Ok(most)) if most > 0 => PAGE.min(most as usize),
             Some(_) => return bad("page_size is no number that can be"),
         };
-        let most = most.min(state.page.unwrap_or(PAGE));
+        let most = most.min(asked.state.page.unwrap_or(PAGE));
         let all = &secret.versions;
         let start = match query.value("pageToken").map(|token| token.strip_prefix("page-").map(str::parse)) {
             None => 0,
@@ -160,37 +173,37 @@ impl Secrets {
     }
 
     /// An absent secret answers with no permission, and no error.
-    fn test(&self, state: &State, name: &str, body: &[u8]) -> Response {
+    fn test(&self, asked: &Asked<'_>, name: &str, body: &[u8]) -> Response {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let Some(asked) = body["permissions"].as_array() else {
+        let Some(permissions) = body["permissions"].as_array() else {
             return status(400, "INVALID_ARGUMENT", "permissions are missing", &[]);
         };
         let known = |permission: &&Value| {
             permission.as_str().is_some_and(|permission| permission.starts_with("secretmanager."))
         };
-        if !asked.iter().all(|permission| known(&permission)) {
+        if !permissions.iter().all(|permission| known(&permission)) {
             return status(400, "INVALID_ARGUMENT", "a permission is not known for this resource", &[]);
         }
-        let held = state.store.secret(self.1, name).is_some() && !state.store.denied.contains(name);
+        let held = asked.state.store.secret(self.1, name).is_some() && asked.may_read(name);
         let mut answer = json!({});
-        if held && !asked.is_empty() {
+        if held && !permissions.is_empty() {
             let reader = |permission: &&Value| {
                 ["secretmanager.versions.access", "secretmanager.versions.get", "secretmanager.versions.list"]
                     .contains(&permission.as_str().unwrap_or_default())
             };
-            answer["permissions"] = asked.iter().filter(reader).cloned().collect::<Vec<_>>().into();
+            answer["permissions"] = permissions.iter().filter(reader).cloned().collect::<Vec<_>>().into();
         }
         reply(200, &answer)
     }
 
     fn find<'a>(
         &self,
-        state: &'a State,
+        asked: &Asked<'a>,
         permission: &str,
         name: &str,
         version: &str,
     ) -> Result<&'a Version, Box<Response>> {
-        let secret = self.find_secret(state, permission, name)?;
+        let secret = self.find_secret(asked, permission, name)?;
         secret.version(version).ok_or_else(|| {
             let full = format!("{}/versions/{version}", self.secret_name(name));
             let what = format!("Secret Version [{full}] not found.");
@@ -200,7 +213,7 @@ impl Secrets {
 
     fn find_secret<'a>(
         &self,
-        state: &'a State,
+        asked: &Asked<'a>,
         permission: &str,
         name: &str,
     ) -> Result<&'a Secret, Box<Response>> {
@@ -209,10 +222,10 @@ impl Secrets {
             let what = "the resource name does not match the pattern of secrets";
             return Err(Box::new(status(400, "INVALID_ARGUMENT", what, &[])));
         }
-        if state.store.denied.contains(name) {
+        if !asked.may_read(name) {
             return Err(Box::new(denied(permission, &full)));
         }
-        state.store.secret(self.1, name).ok_or_else(|| {
+        asked.state.store.secret(self.1, name).ok_or_else(|| {
             let what = format!("Secret [{full}] not found or has no versions.");
             Box::new(status(404, "NOT_FOUND", &what, &[]))
         })

@@ -116,8 +116,7 @@ impl Store {
         let Some(number) = self.version_mut(name, version).map(|version| version.number) else {
             return false;
         };
-        // What is a number or `latest` names a version by itself.
-        if alias == "latest" || !alias.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        if !is_alias(alias) {
             return false;
         }
         self.everywhere(name).for_each(|secret| {
@@ -166,4 +165,13 @@ impl Secret {
 pub(crate) fn is_name(name: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=255).contains(&name.len()) && name.bytes().all(is_part)
+}
+
+/// Whether a version can have this alias.
+fn is_alias(alias: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    alias.starts_with(|first: char| first.is_ascii_alphabetic())
+        && alias.len() <= 63
+        && alias.bytes().all(is_part)
+        && !["latest", "NEW"].contains(&alias)
 }

@@ -4,9 +4,10 @@
 //! Federation" and RFC 8693.
 //!
 //! Strict about: HTTPS; POST of a form or JSON; the grant type; the provider's full name as audience; the type
-//! of token asked for and shown; the shown token's signature, issuer, subject, audience and time.
+//! of token asked for and shown; the shown token's signature, issuer, audience and time; the provider's attribute condition,
+//! which names the subjects that are registered.
 //!
-//! It does not do: AWS and SAML subjects, attribute conditions, workforce pools, access boundaries.
+//! It does not do: AWS and SAML subjects, other attribute conditions, workforce pools, access boundaries.
 
 use std::sync::Arc;
 
@@ -60,25 +61,27 @@ impl Sts {
         let Some(scope) = asked.value("scope", "scope") else { return invalid("the scope is missing") };
         let mut state = self.0.state();
         let provider = asked.value("audience", "audience").unwrap_or_default();
-        let Some(subjects) = state.pools.get(&provider) else {
-            return oauth_error(400, "invalid_target", "the audience is no provider's full name");
+        if !provider.starts_with("//iam.googleapis.com/projects/") {
+            return invalid("the audience is no full resource name of a provider");
+        }
+        let Some(clusters) = state.pools.get(&provider) else {
+            return oauth_error(400, "invalid_target", "there is no such provider");
         };
         let shown = asked.value("subject_token", "subjectToken").unwrap_or_default();
-        let of_issuer = subjects.iter().find_map(|(cluster, _)| cluster.verify(&shown));
-        let Some(token) = of_issuer else {
+        let Some(token) = clusters.iter().find_map(|cluster| cluster.verify(&shown)) else {
             return oauth_error(400, "invalid_grant", "the subject token is not a good one of the issuer");
         };
         if ![provider.clone(), format!("https:{provider}")].iter().any(|audience| token.is_for(audience)) {
             return oauth_error(400, "invalid_grant", "the subject token's audience is not this provider");
         }
-        let subject = token.claim("sub").unwrap_or_default();
-        if !subjects
-            .iter()
-            .any(|(cluster, known)| known == subject && token.claim("iss") == Some(cluster.issuer()))
-        {
-            return oauth_error(403, "access_denied", "the subject is not registered");
-        }
+        let Some(subject) = token.claim("sub") else {
+            return oauth_error(400, "invalid_grant", "the subject token has no subject");
+        };
         let principal = Google::federated_principal(subject);
+        if !state.conditions.contains(&principal) {
+            let what = "the attribute condition rejects the subject token";
+            return oauth_error(401, "unauthorized_client", what);
+        }
         let scopes: Vec<_> = scope.split(' ').collect();
         let (token, lifetime) = state.issue(&principal, &scopes, 3600);
         reply(

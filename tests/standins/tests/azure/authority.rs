@@ -83,6 +83,8 @@ fn a_certificates_assertion_is_verified_in_every_part() {
         let token = token_of(&ask(pair.token(&[header], &claims)));
         assert_eq!(stage.read("secrets/api-key", &token).status, 200, "{header:?}");
     }
+    let pss = pair.pss_token(&[("x5t#S256", &sha256)], &claims);
+    token_of(&ask(pss));
     let v2 = with(&claims, "aud", json!(format!("{}/{}/v2.0", stage.azure.authority(), Azure::TENANT)));
     token_of(&ask(pair.token(&[("x5t#S256", &sha256)], &v2)));
 
@@ -104,6 +106,12 @@ fn a_certificates_assertion_is_verified_in_every_part() {
     let unknown = ask(stranger.token(&[("x5t#S256", &own)], &claims));
     assert_eq!(refused(&unknown), (401, "invalid_client", 700_027), "a certificate that nobody registered");
     assert_eq!(refused(&ask(pair.token(&[], &claims))).2, 700_027, "no thumbprint");
+    let none = ask(pair.token(&[("x5t#S256", &sha256), ("alg", "none")], &claims));
+    assert_eq!(refused(&none), (401, "invalid_client", 700_027), "a signature that says it is none");
+    let other = ask(pair.token(&[("x5t#S256", &sha256), ("alg", "PS256")], &claims));
+    assert_eq!(refused(&other), (401, "invalid_client", 700_027), "RS256 that says it is PS256");
+    let other = ask(pair.pss_token(&[("x5t#S256", &sha256), ("alg", "RS256")], &claims));
+    assert_eq!(refused(&other), (401, "invalid_client", 700_027), "PS256 that says it is RS256");
     assert_eq!(refused(&ask("no.token".into())), (401, "invalid_client", 50027));
     let untyped = stage.log_in(&[("scope", SCOPE), ("client_assertion", "a.b.c")]);
     assert_eq!(refused(&untyped).2, 900_144);

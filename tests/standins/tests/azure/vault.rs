@@ -7,6 +7,7 @@ use leasehold_standins::{Azure, Fault, KeyPair, Part};
 use serde_json::json;
 
 use super::{CLIENT, Stage, error, token_of};
+use crate::client::Client;
 
 #[test]
 fn a_secret_is_read_with_a_token_by_client_secret_newest_version_or_a_named_one() {
@@ -99,6 +100,7 @@ fn without_a_good_token_there_is_a_challenge_and_nothing_else() {
     bearer(&other.token(), "another authority's");
     bearer(&stage.token_for("https://management.azure.com/.default"), "another audience");
     bearer(&stage.token_for("https://vault.azure.cn/.default"), "another cloud");
+    bearer(&stage.token_for("https://vault.azure.net//.default"), "the audience with a slash at its end");
 
     let stranger = "7d1a3a0c-1111-4222-8333-944455556666";
     let secret = stage.azure.register_client_in(Azure::OTHER_TENANT, stranger);
@@ -176,6 +178,10 @@ fn what_is_denied_is_so_whether_it_exists_or_not() {
     }
     stage.azure.allow("api-key");
     assert_eq!(stage.read("secrets/api-key", &token).status, 200);
+    stage.azure.refuse(CLIENT);
+    let inner = Some("ForbiddenByRbac");
+    assert_eq!(error(&stage.read("secrets/api-key", &token)), (403, "Forbidden", inner));
+    assert_eq!(error(&stage.read("secrets/api-key", &stage.token())), (403, "Forbidden", inner));
 }
 
 #[test]
@@ -190,6 +196,9 @@ fn a_deleted_secret_is_absent_and_its_name_is_taken_until_it_is_purged() {
     assert!(deleted.json["recoveryId"].as_str().unwrap().ends_with("/deletedsecrets/api-key"));
     let inner = Some("ObjectIsDeletedButRecoverable");
     assert_eq!(error(&set(&stage, &token, "two")), (409, "Conflict", inner));
+    let put =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stage.azure.put_secret("api-key", "two")));
+    assert!(put.is_err(), "a test does not get past that either");
 
     let stage = Stage::new();
     let token = stage.token();
@@ -335,4 +344,30 @@ fn answers_are_spoilt_on_demand_one_each() {
     let fields = [("client_secret", stage.secret.as_str()), ("scope", super::SCOPE)];
     assert_eq!(stage.log_in(&fields).status, 500);
     assert_eq!(stage.log_in(&fields).status, 200, "{CLIENT}");
+}
+
+#[test]
+fn a_detour_leads_the_clouds_own_names_here_and_no_others() {
+    let stage = Stage::new();
+    stage.azure.put_secret("api-key", "one");
+    let client = Client::new(stage.azure.ca_file()).through(&stage.azure.detour().url());
+    let token = client.post_form(
+        &format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", Azure::TENANT),
+        &[
+            ("grant_type", "client_credentials"),
+            ("client_id", CLIENT),
+            ("client_secret", &stage.secret),
+            ("scope", super::SCOPE),
+        ],
+    );
+    let url = "https://shop.vault.azure.net/secrets/api-key?api-version=7.5";
+    let secret = client.bearer(url, &token_of(&token));
+    assert_eq!(secret.json["value"], "one");
+    assert!(secret.json["id"].as_str().unwrap().starts_with("https://shop.vault.azure.net/secrets/api-key/"));
+    assert!(client.send("GET", "https://example.org/", &[], b"").is_err());
+    stage.azure.register_identity("system");
+    let path = "metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net";
+    let url = format!("http://169.254.169.254/{path}");
+    assert_eq!(client.get(&url, &[("Metadata", "true")]).status, 200);
+    assert_eq!(client.get("http://example.org/", &[]).status, 403);
 }
