@@ -275,7 +275,7 @@ impl Azure {
         put.unwrap_or_else(|why| panic!("putting {name}: {why}"))
     }
 
-    /// Disables a version, or enables it again.
+    /// Changes the attributes of a version: enables it again, says from when it is good, …
     #[track_caller]
     pub fn set_attributes(&self, name: &str, version: &str, change: impl FnOnce(&mut Attributes)) {
         let mut state = self.shared.state();

@@ -5,7 +5,8 @@
 //!
 //! Strict about: HTTPS; POST of a form or JSON; the grant type; the provider's full name as audience; the type
 //! of token asked for and shown; the shown token's signature, issuer, audience and time; the provider's attribute condition,
-//! which names the subjects that are registered.
+//! which names the subjects that are registered. What status a rejection by it has, the description does
+//! not say: here it is 401.
 //!
 //! It does not do: AWS and SAML subjects, other attribute conditions, workforce pools, access boundaries.
 
