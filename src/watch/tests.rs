@@ -159,6 +159,45 @@ async fn a_directory_that_is_removed_and_made_again_is_still_watched() {
 }
 
 #[tokio::test]
+async fn a_directory_stands_for_all_that_is_in_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let directory = temp.path().join("secrets");
+    fs::create_dir_all(directory.join("db")).unwrap();
+    fs::write(directory.join("api"), "one").unwrap();
+    let mut watching = watch(&directory);
+    watching.is_silent().await;
+    // In place, by rename, below, and in what was not there before.
+    fs::write(directory.join("api"), "two").unwrap();
+    watching.fires().await;
+    fs::write(directory.join("new"), "three").unwrap();
+    fs::rename(directory.join("new"), directory.join("api")).unwrap();
+    watching.fires().await;
+    fs::write(directory.join("db/password"), "four").unwrap();
+    watching.fires().await;
+    fs::create_dir(directory.join("late")).unwrap();
+    watching.fires().await;
+    fs::write(directory.join("late/key"), "five").unwrap();
+    watching.fires().await;
+    fs::read(directory.join("late/key")).unwrap();
+    fs::write(temp.path().join("beside"), "six").unwrap();
+    watching.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_directory_laid_out_as_a_secret_volume_is_reported_with_each_set() {
+    let temp = tempfile::tempdir().unwrap();
+    let volume = temp.path().join("volume");
+    fs::create_dir(&volume).unwrap();
+    lay_out(&volume, "..one", "one");
+    let mut watching = watch(&volume);
+    for generation in ["..two", "..three"] {
+        lay_out(&volume, generation, generation);
+        watching.fires().await;
+    }
+    watching.is_silent().await;
+}
+
+#[tokio::test]
 async fn each_party_hears_only_of_its_own_paths() {
     let place = tempfile::tempdir().unwrap();
     let [config, values, token] = ["config.yaml", "values.yaml", "token"].map(|name| place.path().join(name));

@@ -16,6 +16,7 @@ mod commands;
 mod crash;
 mod endings;
 mod exec_provider;
+mod file_provider;
 mod handover;
 mod healing;
 mod hygiene;

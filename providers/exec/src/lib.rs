@@ -9,6 +9,10 @@
 //!
 //! Nothing that it writes is repeated anywhere, but for names, versions and lease ids, which are no
 //! secrets; its messages are, where the configuration vouches for them ([`Messages`]).
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests stand for the engine, and read the documentation")
+)]
 
 mod answer;
 mod backend;

@@ -17,8 +17,11 @@ use crate::{Raw, Settings};
 #[derive(Default)]
 struct Played {
     told: Mutex<Vec<(Value, Program)>>,
-    answers: Mutex<VecDeque<Result<(Status, String, String), Failed>>>,
+    answers: Mutex<VecDeque<Result<Said, Failed>>>,
 }
+
+/// How it ended, what it wrote, what it complained.
+type Said = (Status, String, String);
 
 #[async_trait]
 impl Spawn for Played {
