@@ -12,23 +12,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Every `type` that leasehold knows and the feature that holds it, whether or not this build
-/// does.
-const KNOWN: &[(&str, &str)] = &[
-    ("vault", "vault"),
-    ("aws-secrets-manager", "aws"),
-    ("aws-parameter-store", "aws"),
-    ("gcp-secret-manager", "gcp"),
-    ("azure-key-vault", "azure"),
-    ("exec", "exec"),
-    ("file", "file"),
-    ("mock", "mock"),
-];
-
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $kind:literal, $feature:literal, $settings:ty;)*) => {
         #[cfg(not(any($(feature = $feature),*)))]
         compile_error!("a build without any provider fetches nothing: choose features such as `vault` or `mock`");
+
+        /// Every `type` that leasehold knows and the feature that holds it, whether or not this
+        /// build does.
+        const KNOWN: &[(&str, &str)] = &[$(($kind, $feature)),*];
 
         /// The parsed settings of one provider.
         #[allow(clippy::large_enum_variant, reason = "there are a handful of them in a process")]

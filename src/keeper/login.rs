@@ -66,7 +66,7 @@ impl Keeper {
                 session: &id,
                 origin: session.origin,
                 ttl: session.term.map(|term| term.ttl),
-                revocable: session.revocable,
+                revocable: session.revocable || !self.has_leases(),
             });
             let life = session
                 .term
@@ -96,6 +96,13 @@ impl Keeper {
         } else {
             Retry::default()
         };
+    }
+
+    /// Whether anything is taken under a session that would have to be given back.
+    fn has_leases(&self) -> bool {
+        self.secrets
+            .values()
+            .any(|kept| self.provider.describe(&kept.plan.reference).effect == Effect::Mints)
     }
 
     /// Lets the provider find out what its secrets are.

@@ -127,7 +127,7 @@ pub(crate) fn of_code(
     let refused = |kind, about, detail: String| Refusal { error: site.error(kind, detail), about };
     let code = code.unwrap_or_default();
     match (kind, code) {
-        (_, "InvalidRequestException") if says("deletion") => refused(
+        (_, "InvalidRequestException") if says("deletion") || says("deleted") => refused(
             Kind::Absent,
             About::Request,
             "the secret is marked for deletion: restore it (aws secretsmanager restore-secret), or name another"
@@ -189,14 +189,14 @@ pub(crate) fn of_code(
 }
 
 fn absent(asked: &Asked<'_>) -> String {
+    let store = if asked.action.starts_with("ssm:") { "Parameter Store" } else { "Secrets Manager" };
     let what = match (asked.version, asked.stage) {
-        (Some(_), _) => "it, or no such version of it",
-        (_, Some(_)) => "it, or no version of it at that stage",
-        _ => "it, or no value in it",
+        (Some(_), _) => "there is no such secret, or no such version of it",
+        (_, Some(_)) => "there is no such secret, or no version of it at that stage",
+        _ => "there is no such secret, or no value in it",
     };
-    let kind = if asked.action.starts_with("ssm:") { "parameters" } else { "secrets" };
     format!(
-        "there is no {what} among the {kind} of this account in {}: check path, region and whose credentials we have",
+        "{what}, in {store} of {}: check path and region, and whose account our credentials are of",
         asked.region
     )
 }

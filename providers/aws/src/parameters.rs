@@ -144,10 +144,8 @@ fn understand(asking: &Asking<'_>, wanted: &Wanted<'_>, name: &Name, found: &[Pa
     let on = named(reference);
     let site = asking.site(&on);
     let is_it = |parameter: &&Parameter| {
-        let selector = parameter.selector().unwrap_or_default();
-        let known =
-            |known: Option<&str>| known.is_some_and(|known| format!("{known}{selector}") == name.full);
-        known(parameter.name()) || known(parameter.arn())
+        let named = parameter.name() == Some(&name.bare) || parameter.arn() == Some(&name.bare);
+        named && is_version(parameter, reference.version.as_deref())
     };
     let Some(parameter) = found.iter().find(is_it) else {
         return Err(of_code(&site, &asking.about(GET, reference), 0, Some("ParameterNotFound"), None));
@@ -156,6 +154,17 @@ fn understand(asking: &Asking<'_>, wanted: &Wanted<'_>, name: &Name, found: &[Pa
         Some(text) => value::of_text(text.to_owned(), reference.key.as_deref(), &site),
         None => Err(site.error(Kind::Malformed, "the answer holds a parameter without a value")),
     })
+}
+
+/// Whether it is the version, or has the label, that was asked for. AWS repeats it as `:3` or `:label`. Where
+/// that is left out, the number has to do: of one parameter only one version is in a request.
+fn is_version(parameter: &Parameter, asked: Option<&str>) -> bool {
+    let selector = parameter.selector().map(|selector| selector.trim_start_matches(':'));
+    match (asked, selector.filter(|selector| !selector.is_empty())) {
+        (asked, Some(selector)) => asked == Some(selector),
+        (None, None) => true,
+        (Some(asked), None) => asked.parse::<i64>().map_or(true, |number| number == parameter.version()),
+    }
 }
 
 /// All parameters below a path, in one secret.

@@ -40,11 +40,16 @@ impl Regions {
     /// The order of this fetch: every region once.
     pub(crate) fn order(&self) -> impl Iterator<Item = usize> + use<> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = if state.serving > 0 && state.spared > 0 {
-            state.spared -= 1;
-            state.serving
-        } else {
-            0
+        let from = match (state.serving, state.spared) {
+            (0, _) => 0,
+            (_, 0) => {
+                state.spared = SPARED;
+                0
+            }
+            (serving, _) => {
+                state.spared -= 1;
+                serving
+            }
         };
         let count = self.names.len();
         (0..count).map(move |nth| (from + nth) % count)
@@ -61,8 +66,6 @@ impl Regions {
                 serving = self.names[region],
                 "the region does not answer: what is replicated is read from another one meanwhile"
             );
-        }
-        if state.serving != region || state.spared == 0 {
             *state = State { serving: region, spared: SPARED };
         }
     }

@@ -8,6 +8,7 @@ use url::Url;
 /// An Azure cloud: each has its own authority and its own domain of vaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "AzureCloud")]
 pub enum Cloud {
     /// The public one: vault.azure.net.
     #[default]

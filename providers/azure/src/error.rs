@@ -122,15 +122,15 @@ impl Site<'_> {
             (403, Some("SecretDisabled")) => (
                 Kind::Absent,
                 format!(
-                    "it is there, and that version is disabled ({said}): enable it, or write a new version: az \
-                     keyvault secret set-attributes --vault-name {vault} --enabled true --name and --version"
+                    "it is there, and that version is disabled ({said}): enable it (az keyvault secret set-attributes \
+                     --vault-name {vault} --name NAME --version VERSION --enabled true), or write a new version"
                 ),
             ),
             (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => (
                 Kind::Denied,
                 format!(
                     "the vault's network rules do not let us in ({said}): allow our address (az keyvault \
-                     network-rule add --name {vault} --ip-address), or reach it through its private endpoint"
+                     network-rule add --name {vault} --ip-address OURS), or reach it through its private endpoint"
                 ),
             ),
             (403, Some("ForbiddenByPolicy" | "VaultDisabled")) => (
@@ -161,7 +161,7 @@ impl Site<'_> {
                 Kind::Absent,
                 format!(
                     "there is no such secret, or no such version of it, in the vault {vault} ({said}): check path \
-                     and version; one that was deleted comes back by az keyvault secret recover"
+                     and version; one that was deleted comes back by az keyvault secret recover --vault-name {vault} --name NAME"
                 ),
             ),
             (400, _) => (

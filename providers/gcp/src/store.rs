@@ -143,11 +143,13 @@ impl Store {
             call = call.header(USER_PROJECT, project);
         }
         let answer = self.api.exchange(ask, call).await?;
+        if answer.is_foreign() {
+            return Ok(answer);
+        }
         if answer.status.as_u16() == 401 {
             return Err(self.unauthenticated(&site, session));
         }
-        let mut memory = self.memory();
-        memory.unproven.take_if(|id| *id == session.id);
+        self.memory().unproven.take_if(|id| *id == session.id);
         Ok(answer)
     }
 
@@ -235,10 +237,10 @@ fn denied(reason: &str, resource: &Resource, account: Option<&str>) -> String {
 /// What an administrator types to let us read a secret.
 pub(crate) fn grant(resource: &Resource, account: Option<&str>) -> String {
     format!(
-        "gcloud secrets add-iam-policy-binding {} {} --member=serviceAccount:{} \
+        "gcloud secrets add-iam-policy-binding {} {} --member={} \
          --role=roles/secretmanager.secretAccessor",
         resource.secret,
         resource.flags(),
-        account.unwrap_or("SERVICE_ACCOUNT")
+        account.map_or("MEMBER".to_owned(), |account| format!("serviceAccount:{account}"))
     )
 }

@@ -235,7 +235,7 @@ async fn a_changed_static_secret_makes_a_generation_within_its_refresh_and_an_un
     rig.mock.rotate("kv/api");
     let start = rig.now();
     rig.until("the new value", |rig| rig.generation() == 2).await;
-    assert!(rig.now().since(start) <= 23 * SECOND);
+    assert!(rig.now().since(start) <= 21 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

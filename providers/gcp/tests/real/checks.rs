@@ -67,7 +67,7 @@ async fn no_right_at_all_is_an_answer_without_any_and_a_refusal_is_an_error() {
     });
     let session = session(&*provider).await;
     let missing = provider.check(&session, &at("db")).await.unwrap();
-    assert!(missing[0].remedy.contains("--member=serviceAccount:SERVICE_ACCOUNT "), "{missing:?}");
+    assert!(missing[0].remedy.contains("--member=MEMBER "), "{missing:?}");
     let error = provider.check(&session, &at("other")).await.unwrap_err();
     assert_eq!(error.kind, Kind::Denied);
     assert!(

@@ -103,10 +103,11 @@ async fn a_cluster_is_federated_by_its_projected_token_as_it_is_at_that_moment()
     let provider = provider(raw(&google, json!({ "credentials_file": config })));
     reads(&*provider).await;
 
-    // The kubelet replaces it; what was there before would not do any more.
-    cluster.project(&cluster.token("system:serviceaccount:shop:other", &audience, Duration::from_secs(600)));
+    // The kubelet replaces it: by one for somebody else, and by a good one again.
+    cluster.project(&cluster.token(SUBJECT, "https://other.example", Duration::from_secs(600)));
     let error = refused(&*provider).await;
     assert_eq!((error.kind, error.passing), (Kind::Denied, true), "{error}");
+    assert!(error.detail.contains("is its audience the one"), "{error}");
     cluster.project(&token(600));
     reads(&*provider).await;
 

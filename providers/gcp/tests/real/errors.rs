@@ -211,10 +211,12 @@ async fn each_status_has_its_meaning_and_no_body_is_quoted() {
         assert!(error.detail.contains(&status.to_string()), "{status}: {error}");
     }
     // What an ingress or a firewall says is no word about the secret.
-    let page = Response { status: 404, headers: Vec::new(), body: b"<html>canary</html>".to_vec() };
-    let error = read(page).await;
-    assert_eq!(error.kind, Kind::Malformed, "{error}");
-    assert!(error.detail.contains("endpoint"), "{error}");
+    for status in [401, 403, 404] {
+        let page = Response { status, headers: Vec::new(), body: b"<html>canary</html>".to_vec() };
+        let error = read(page).await;
+        assert_eq!(error.kind, Kind::Malformed, "{error}");
+        assert!(error.detail.contains("endpoint"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use crate::cluster::Cluster;
 use crate::detour::Detour;
 use crate::fault::Fault;
+use crate::hold::Held;
 use crate::journal::{Asked, Journal, Part};
 use crate::jwt::{now, random_hex};
 use crate::pki::{self, KeyPair};
@@ -275,7 +276,7 @@ impl Azure {
         put.unwrap_or_else(|why| panic!("putting {name}: {why}"))
     }
 
-    /// Disables a version, or enables it again.
+    /// Changes the attributes of a version: enables it again, says from when it is good, …
     #[track_caller]
     pub fn set_attributes(&self, name: &str, version: &str, change: impl FnOnce(&mut Attributes)) {
         let mut state = self.shared.state();
@@ -345,6 +346,11 @@ impl Azure {
             other => panic!("{other:?} is no part of Azure"),
         };
         server.fail_next(fault);
+    }
+
+    /// Keeps the vault's answers about this secret back.
+    pub fn hold(&self, name: &str) -> Held {
+        self.vault.hold(&format!("/secrets/{name}/"))
     }
 
     /// What was asked of every part, in order.

@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) pools: HashMap<String, Vec<Cluster>>,
     /// Who may act as a service account.
     pub(crate) impersonators: Vec<(String, String)>,
+    /// Federated principals that get a token.
+    pub(crate) conditions: HashSet<String>,
     /// Who may read the secrets.
     pub(crate) readers: HashSet<String>,
     /// The machine's service account.

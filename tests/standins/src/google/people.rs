@@ -81,7 +81,9 @@ impl Google {
         if !clusters.iter().any(|known| known.issuer() == cluster.issuer()) {
             clusters.push(cluster.clone());
         }
-        state.readers.insert(Self::federated_principal(subject));
+        let principal = Self::federated_principal(subject);
+        state.conditions.insert(principal.clone());
+        state.readers.insert(principal);
         provider
     }
 

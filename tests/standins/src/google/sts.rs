@@ -4,9 +4,11 @@
 //! Federation" and RFC 8693.
 //!
 //! Strict about: HTTPS; POST of a form or JSON; the grant type; the provider's full name as audience; the type
-//! of token asked for and shown; the shown token's signature, issuer, audience and time.
+//! of token asked for and shown; the shown token's signature, issuer, audience and time; the provider's attribute condition,
+//! which names the subjects that are registered. What status a rejection by it has, the description does
+//! not say: here it is 401.
 //!
-//! It does not do: AWS and SAML subjects, attribute conditions, workforce pools, access boundaries.
+//! It does not do: AWS and SAML subjects, other attribute conditions, workforce pools, access boundaries.
 
 use std::sync::Arc;
 
@@ -73,11 +75,14 @@ impl Sts {
         if ![provider.clone(), format!("https:{provider}")].iter().any(|audience| token.is_for(audience)) {
             return oauth_error(400, "invalid_grant", "the subject token's audience is not this provider");
         }
-        // Any subject of the issuer gets a token; what it may do with it is the service's to say.
         let Some(subject) = token.claim("sub") else {
             return oauth_error(400, "invalid_grant", "the subject token has no subject");
         };
         let principal = Google::federated_principal(subject);
+        if !state.conditions.contains(&principal) {
+            let what = "the attribute condition rejects the subject token";
+            return oauth_error(401, "unauthorized_client", what);
+        }
         let scopes: Vec<_> = scope.split(' ').collect();
         let (token, lifetime) = state.issue(&principal, &scopes, 3600);
         reply(

@@ -187,8 +187,10 @@ fn a_clusters_token_is_exchanged_for_one_of_googles() {
         assert_eq!(oauth_error(&exchange(&stage, &provider, &token, None)), expected);
     }
     let other = cluster.token("system:serviceaccount:shop:db", &audience, HOUR);
-    let other = token_of(&exchange(&stage, &provider, &other, None));
-    assert!(!stage.reads_with(&other), "a subject that is not registered gets a token, and nothing for it");
+    assert_eq!(oauth_error(&exchange(&stage, &provider, &other, None)), (401, "unauthorized_client"));
+    stage.google.refuse(&Google::federated_principal(SUBJECT));
+    let refused = token_of(&exchange(&stage, &provider, &token, None));
+    assert!(!stage.reads_with(&refused), "a token is no right to read");
 }
 
 #[test]
