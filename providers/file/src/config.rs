@@ -85,8 +85,9 @@ impl ProviderSettings for Settings {
 
 /// What is wrong with the path of a secret, whatever is at the provider's `path`.
 pub(crate) fn wrong(path: &str) -> Option<&'static str> {
-    if path.contains('\0') {
-        return Some("holds a NUL byte, and no file's name does");
+    // A NUL byte ends a name for the kernel; a line end would make two lines of one in the log.
+    if path.contains(char::is_control) {
+        return Some("holds a control character: a line end, say, or a NUL byte");
     }
     if path.starts_with('/') {
         return Some("is absolute: name what is in the provider's path, like db or db/password");
