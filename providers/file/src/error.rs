@@ -66,6 +66,9 @@ impl Site<'_> {
                      directory that it leads to"
                 ),
             ),
+            Errno::NAMETOOLONG => {
+                self.error(Kind::Invalid, "the path, or a name in it, is longer than the kernel takes")
+            }
             Errno::NOSYS => self.error(
                 Kind::Unavailable,
                 "this kernel cannot open a path without leaving a directory (openat2, Linux 5.6)",
