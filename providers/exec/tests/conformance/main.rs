@@ -158,11 +158,15 @@ impl Subject for Stored {
     }
 
     fn remove(&self, secret: &str) {
-        self.change(|held| drop(held.secrets.remove(&self.reference(secret).path)));
+        self.change(|held| {
+            held.secrets.remove(&self.reference(secret).path);
+        });
     }
 
     fn deny(&self, reference: &SecretRef) {
-        self.change(|held| drop(held.denied.insert(reference.path.clone())));
+        self.change(|held| {
+            held.denied.insert(reference.path.clone());
+        });
     }
 
     fn play(&self, fault: Fault, at: &SecretRef) -> Box<dyn Playing + '_> {
