@@ -105,3 +105,64 @@ fn on(what: &Target<'_>) -> String {
         Target::Lease { reference, .. } => format!("secret \"{}\"", reference.name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leasehold_core::{MissingRight, Provider, SecretBytes, Traits, async_trait};
+
+    use super::*;
+
+    /// Answers after this long, and says that it may take that long.
+    struct Slow(Duration, Clock);
+
+    #[async_trait]
+    impl Provider for Slow {
+        fn describe(&self, _: &SecretRef) -> Traits {
+            Traits { effect: Effect::Reads, batch: 1, group: String::new() }
+        }
+
+        fn patience(&self) -> Duration {
+            self.0
+        }
+
+        async fn login(&self, _: Option<&SecretBytes>) -> Result<Login, Error> {
+            Ok(Login::Session(Session::ambient()))
+        }
+
+        async fn fetch(&self, _: &Session, _: &[Wanted<'_>]) -> Result<Vec<Result<Fetched, Error>>, Error> {
+            self.1.sleep(self.0).await;
+            Ok(vec![Ok(Fetched::unchanged(None))])
+        }
+
+        async fn lookup(&self, _: &Session, _: Target<'_>) -> Result<Option<Term>, Error> {
+            // Longer than it said.
+            self.1.sleep(self.0 * 2).await;
+            Ok(None)
+        }
+
+        async fn renew(&self, _: &Session, _: Target<'_>, _: Duration) -> Result<Option<Term>, Error> {
+            Ok(None)
+        }
+
+        async fn revoke(&self, _: &Session, _: Target<'_>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        async fn check(&self, _: &Session, _: &SecretRef) -> Result<Vec<MissingRight>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_bounds_itself_by_more_is_waited_for_and_no_longer() {
+        let (clock, long) = (Clock::tokio(), DEADLINE * 2);
+        let provider: Arc<dyn Provider> = Arc::new(Slow(long, clock.clone()));
+        let call = Call { provider, name: "slow".to_owned(), clock: clock.clone() };
+        let session = Session::ambient();
+        assert!(call.fetch(&session, &[], Effect::Reads).await.is_ok());
+        let before = clock.now();
+        let error = call.lookup(&session, Target::Session).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Unavailable);
+        assert_eq!(clock.now().since(before), long + MOMENT);
+    }
+}

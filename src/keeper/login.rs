@@ -100,9 +100,7 @@ impl Keeper {
 
     /// Whether anything is taken under a session that would have to be given back.
     fn has_leases(&self) -> bool {
-        self.secrets
-            .values()
-            .any(|kept| self.provider.describe(&kept.plan.reference).effect == Effect::Mints)
+        self.secrets.values().any(|kept| self.provider.describe(&kept.plan.reference).effect == Effect::Mints)
     }
 
     /// Lets the provider find out what its secrets are.

@@ -129,7 +129,7 @@ impl fmt::Display for Findings {
             writeln!(f, "{weight:<8} {}: {}", finding.about, finding.text)?;
         }
         if !self.policy.is_empty() {
-            writeln!(f, "\nA policy that grants what is missing:\n")?;
+            writeln!(f, "\nWhat grants what is missing:\n")?;
             for stanza in &self.policy {
                 writeln!(f, "{}\n", stanza.trim_end())?;
             }

@@ -55,7 +55,7 @@ pub fn switch_backtraces_off() {
 /// Whether a variable of this name is taken for a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    name == "TOKEN"
+    matches!(name.as_str(), "TOKEN" | "IDENTITY_HEADER")
         || ["_TOKEN", "_API_KEY", "_APIKEY", "_PRIVATE_KEY"].iter().any(|end| name.ends_with(end))
         // `…_SECRET_FILE` and its like name a path, but hiding a path costs nothing.
         || ["SECRET", "PASSWORD", "PASSWD", "PASSPHRASE"].iter().any(|part| name.contains(part))

@@ -18,6 +18,7 @@ mod api_server;
 mod classic;
 mod components;
 mod input;
+mod irsa;
 mod jobs;
 mod log;
 mod login;

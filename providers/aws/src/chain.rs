@@ -5,6 +5,7 @@
 //! forgotten when AWS says that the credentials are over or wrong, so that the next use reads everything anew.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
@@ -13,12 +14,13 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_types::os_shim_internal::Env;
 use leasehold_core::Environment;
 use tokio::sync::Mutex;
 
-use crate::wire::Wire;
+use crate::wire::{Wire, quietly};
 
 /// The longest that a source of credentials may take: the engine's own deadlines are about as long.
 const CREDENTIALS_LIMIT: Duration = Duration::from_secs(30);
@@ -72,15 +74,26 @@ impl Chain {
         if let Some(dual_stack) = self.dual_stack {
             loader = loader.use_dual_stack(dual_stack);
         }
-        let config = loader.load().await;
-        let Some(role) = &self.role else { return config };
-        let mut assume =
-            AssumeRoleProvider::builder(&role.arn).configure(&config).session_name(&role.session_name);
-        if let Some(id) = &role.external_id {
-            assume = assume.external_id(id);
+        let config = quietly(loader.load()).await;
+        let found = match &self.role {
+            None => config.credentials_provider(),
+            Some(role) => {
+                let mut assume = AssumeRoleProvider::builder(&role.arn)
+                    .configure(&config)
+                    .session_name(&role.session_name);
+                if let Some(id) = &role.external_id {
+                    assume = assume.external_id(id);
+                }
+                Some(SharedCredentialsProvider::new(assume.build().await))
+            }
+        };
+        match found {
+            None => config,
+            Some(found) => config
+                .into_builder()
+                .credentials_provider(SharedCredentialsProvider::new(Quiet(found)))
+                .build(),
         }
-        let assumed = SharedCredentialsProvider::new(assume.build().await);
-        config.into_builder().credentials_provider(assumed).build()
     }
 
     fn env(&self) -> Env {
@@ -90,6 +103,28 @@ impl Chain {
             .filter_map(|name| Some((name.to_owned(), self.environment.value(name)?.to_owned())))
             .collect();
         Env::from(all)
+    }
+}
+
+/// Credentials that are found where nobody hears it, and not shown where the SDK shows its parts.
+struct Quiet(SharedCredentialsProvider);
+
+impl ProvideCredentials for Quiet {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(quietly(self.0.provide_credentials()))
+    }
+
+    fn fallback_on_interrupt(&self) -> Option<Credentials> {
+        self.0.fallback_on_interrupt()
+    }
+}
+
+impl fmt::Debug for Quiet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Quiet")
     }
 }
 

@@ -151,12 +151,11 @@ impl CallerIdentity {
         let body = SignableBody::Bytes(BODY.as_bytes());
         let request = SignableRequest::new("POST", &self.url, headers.iter().copied(), body).ok()?;
         let (instructions, _) = sign(request, &params.into()).ok()?.into_parts();
-        let signed = instructions.headers().map(|(name, value)| (name, value));
         Some(
             headers
                 .iter()
                 .copied()
-                .chain(signed)
+                .chain(instructions.headers())
                 .map(|(name, value)| (name.to_owned(), SecretBytes::from_text(value.to_owned())))
                 .collect(),
         )

@@ -11,6 +11,7 @@ use leasehold_core::{Fields, Kind, SecretRef, Wanted};
 use crate::error::{About, Refusal, named, of_code, refusal};
 use crate::service::{Asking, Outcome, fetched};
 use crate::value;
+use crate::wire::quietly;
 
 /// The most that one request takes.
 const BATCH: usize = 10;
@@ -20,6 +21,9 @@ const MOST_PAGES: usize = 500;
 const LONGEST_VERSION: usize = 128;
 pub(crate) const GET: &str = "ssm:GetParameters";
 pub(crate) const GET_TREE: &str = "ssm:GetParametersByPath";
+
+/// Why `/` is refused.
+pub(crate) const EVERYTHING: &str = "is above every parameter of the account: name a longer path";
 
 pub(crate) struct Parameters;
 
@@ -129,11 +133,8 @@ fn full(names: &[Name], round: &[usize]) -> Vec<String> {
 
 /// Parameters by name. What does not exist is not among them.
 async fn get(client: &Client, asking: &Asking<'_>, names: &[String]) -> Result<Vec<Parameter>, Refusal> {
-    client
-        .get_parameters()
-        .set_names(Some(names.to_vec()))
-        .with_decryption(true)
-        .send()
+    let asked = client.get_parameters().set_names(Some(names.to_vec())).with_decryption(true);
+    quietly(asked.send())
         .await
         .map(|answer| answer.parameters.unwrap_or_default())
         .map_err(|error| refusal(&asking.site(""), &asking.about_several(GET), &error))
@@ -172,17 +173,16 @@ async fn tree(client: &Client, asking: &Asking<'_>, wanted: &Wanted<'_>) -> Outc
     let reference = wanted.reference;
     let on = named(reference);
     let site = asking.site(&on);
-    let above = match reference.path.trim_end_matches('/') {
-        "" => "/",
-        above => above,
-    };
+    let above = reference.path.trim_end_matches('/');
+    if above.is_empty() {
+        let error = site.error(Kind::Invalid, format!("the path {EVERYTHING}"));
+        return Err(Refusal { error, about: About::Request });
+    }
     let mut found: Vec<Parameter> = Vec::new();
     let mut token: Option<String> = None;
     for _ in 0..MOST_PAGES {
         let asked = client.get_parameters_by_path().path(above).recursive(true).with_decryption(true);
-        let answer = asked
-            .set_next_token(token.take())
-            .send()
+        let answer = quietly(asked.set_next_token(token.take()).send())
             .await
             .map_err(|error| refusal(&site, &asking.about(GET_TREE, reference), &error))?;
         found.extend(answer.parameters.unwrap_or_default());

@@ -3,6 +3,7 @@
 use leasehold_core::{Problem, SecretRef};
 
 use crate::arn::{Arn, partition_of};
+use crate::parameters::EVERYTHING;
 use crate::regions::Place;
 
 /// Every problem of a secret of Secrets Manager.
@@ -55,6 +56,9 @@ pub(crate) fn of_parameter_store(reference: &SecretRef, places: &[Place]) -> Vec
         problems.push(Problem::new("path", "a path above parameters begins with a slash"));
     } else if path.contains('/') && !path.starts_with('/') {
         problems.push(Problem::new("path", "a parameter's name with a slash in it begins with one"));
+    }
+    if path == "/" {
+        problems.push(Problem::new("path", EVERYTHING));
     }
     if path.contains("//") {
         problems.push(Problem::new("path", "holds an empty part (//)"));

@@ -14,6 +14,7 @@ use leasehold_core::{Kind, SecretRef, Wanted};
 use crate::error::{About, Refusal, named, of_code, refusal};
 use crate::service::{Asking, Outcome, fetched};
 use crate::value;
+use crate::wire::quietly;
 
 /// The most that one batch takes.
 const BATCH: usize = 20;
@@ -122,9 +123,7 @@ async fn batch(client: &Client, asking: &Asking<'_>, wanted: &[Wanted<'_>]) -> R
     // A page holds one secret at least.
     for _ in 0..=ids.len() {
         let asked = client.batch_get_secret_value().set_secret_id_list(Some(ids.clone()));
-        let answer = asked
-            .set_next_token(token.take())
-            .send()
+        let answer = quietly(asked.set_next_token(token.take()).send())
             .await
             .map_err(|error| refusal(&asking.site(""), &asking.about_several(GET_BATCH), &error))?;
         values.extend(answer.secret_values.unwrap_or_default());
@@ -169,14 +168,12 @@ fn of_batch(
 /// One secret.
 async fn get(client: &Client, asking: &Asking<'_>, wanted: &Wanted<'_>) -> Outcome {
     let reference = wanted.reference;
-    let sent = client
+    let asked = client
         .get_secret_value()
         .secret_id(asking.id(reference))
         .set_version_id(reference.version.clone())
-        .set_version_stage(reference.stage.clone())
-        .send()
-        .await;
-    match sent {
+        .set_version_stage(reference.stage.clone());
+    match quietly(asked.send()).await {
         Err(error) => Err(refusal(&asking.site(&named(reference)), &asking.about(GET, reference), &error)),
         Ok(answer) => {
             let value = Value {

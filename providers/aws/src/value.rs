@@ -1,6 +1,6 @@
 //! From what the store keeps to fields: a JSON object's entries, or the one field `value`.
 
-use leasehold_core::{Error, Field, Fields, Kind, SecretBytes, Shape};
+use leasehold_core::{Error, Field, Fields, Kind, SecretBytes, Shape, pick};
 use serde_json::Value;
 
 use crate::error::Site;
@@ -53,18 +53,6 @@ pub(crate) fn of_bytes(bytes: Vec<u8>, key: Option<&str>, site: &Site<'_>) -> Re
     let mut fields = Fields::new();
     fields.insert("value", Field { bytes: SecretBytes::new(bytes), shape: Shape::Binary });
     Ok(fields)
-}
-
-/// A key as it stands, else the way that its dots describe.
-fn pick(value: Value, key: &str) -> Option<Value> {
-    let Value::Object(mut entries) = value else { return None };
-    if let Some(found) = entries.remove(key) {
-        return Some(found);
-    }
-    key.match_indices('.').find_map(|(at, _)| {
-        let inner = entries.get(&key[..at])?.clone();
-        pick(inner, &key[at + 1..])
-    })
 }
 
 fn listed(names: &[&str]) -> String {

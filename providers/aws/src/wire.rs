@@ -5,6 +5,7 @@
 //! machine itself: no proxy stands between, whatever the environment says.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use leasehold_core::{Kind, Observer, Operation};
 use leasehold_http::{Client, Proxy, TlsFiles, Transport, Trouble, now, within};
+use tracing::Dispatch;
+use tracing::dispatcher::get_default;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 
 use crate::error::{code_of, kind_of};
 
@@ -27,6 +32,8 @@ pub(crate) struct Wire {
     clients: Arc<Clients>,
     observer: Arc<dyn Observer>,
     operation: Operation,
+    /// Who hears what our client has to say, since nobody hears the SDK.
+    heard_by: Option<Dispatch>,
 }
 
 struct Clients {
@@ -47,12 +54,12 @@ impl Wire {
             local: Client::new(provider, Transport { tls, proxy: Proxy::default() }),
             store: Client::new(provider, transport),
         };
-        Self { clients: Arc::new(clients), observer, operation: Operation::Login }
+        Self { clients: Arc::new(clients), observer, operation: Operation::Login, heard_by: None }
     }
 
     /// The same for another operation.
     pub(crate) fn counting(&self, operation: Operation) -> Self {
-        Self { operation, ..self.clone() }
+        Self { operation, heard_by: Some(get_default(Dispatch::clone)), ..self.clone() }
     }
 
     fn client(&self, request: &http::Request<Bytes>) -> &Client {
@@ -71,10 +78,16 @@ impl Wire {
         let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
         let request = request.map(|body| body.bytes().map(Bytes::copy_from_slice).unwrap_or_default());
         let started = now();
-        let sending = self.client(&request).send(request);
-        let outcome = match limit {
+        let sending = async {
+            let sending = self.client(&request).send(request);
+            match limit {
+                None => sending.await,
+                Some(limit) => within(limit, sending).await.unwrap_or(Err(Trouble::TimedOut(limit))),
+            }
+        };
+        let outcome = match self.heard_by.clone() {
             None => sending.await,
-            Some(limit) => within(limit, sending).await.unwrap_or(Err(Trouble::TimedOut(limit))),
+            Some(heard_by) => sending.with_subscriber(heard_by).await,
         };
         let took = now().saturating_duration_since(started);
         let kind = match &outcome {
@@ -92,6 +105,12 @@ impl Wire {
             Err(trouble) => Err(ConnectorError::io(trouble.into())),
         }
     }
+}
+
+/// Does what the SDK does where nobody hears it. At the finest level it writes its parts and what it sends and
+/// gets into its own log, and values and credentials are among them.
+pub(crate) async fn quietly<T>(work: impl Future<Output = T>) -> T {
+    work.with_subscriber(NoSubscriber::default()).await
 }
 
 impl fmt::Debug for Wire {

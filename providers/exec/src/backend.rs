@@ -13,6 +13,7 @@ use crate::call::Caller;
 use crate::config::{Leases, Settings};
 use crate::error::Site;
 use crate::protocol::{Asked, HeldLease, Request, VERSION, WantedSecret};
+use crate::words::plain;
 
 /// A program that speaks the protocol.
 pub(crate) struct Exec {
@@ -92,7 +93,7 @@ impl Exec {
 
 /// `secret "db" (database/creds/web)`
 fn on(reference: &SecretRef) -> String {
-    format!("secret \"{}\" ({})", reference.name, reference.path)
+    format!("secret \"{}\" ({})", reference.name, plain(&reference.path, 200))
 }
 
 #[async_trait]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::config::Settings;
 use crate::content;
 use crate::directory::{self, Directory, Read};
-use crate::error::Site;
+use crate::error::{Site, plain};
 use crate::handle::{self, Opened, Seen, Unread};
 
 /// Of one moment, where a directory is replaced as a whole.
@@ -141,7 +141,7 @@ fn part(document: &Value, reference: &SecretRef, site: &Site<'_>) -> Result<Valu
 
 /// `secret "db" (db/password)`
 fn on(reference: &SecretRef) -> String {
-    format!("secret \"{}\" ({})", reference.name, reference.path)
+    format!("secret \"{}\" ({})", reference.name, plain(&reference.path))
 }
 
 #[async_trait]

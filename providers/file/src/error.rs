@@ -25,7 +25,7 @@ impl Site<'_> {
     pub(crate) fn at(&self, path: &str) -> String {
         match path {
             "" | "." => self.root.display().to_string(),
-            path => self.root.join(path).display().to_string(),
+            path => self.root.join(plain(path)).display().to_string(),
         }
     }
 
@@ -66,9 +66,7 @@ impl Site<'_> {
                      directory that it leads to"
                 ),
             ),
-            Errno::NAMETOOLONG => {
-                self.error(Kind::Invalid, "the path, or a name in it, is longer than the kernel takes")
-            }
+            Errno::NAMETOOLONG => self.error(Kind::Invalid, format!("{at} is longer than a path can be")),
             Errno::NOSYS => self.error(
                 Kind::Unavailable,
                 "this kernel cannot open a path without leaving a directory (openat2, Linux 5.6)",
@@ -90,4 +88,14 @@ impl Site<'_> {
             ),
         )
     }
+}
+
+/// A path as it can be shown: one line, not without end.
+pub(crate) fn plain(path: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut line: String = path.chars().map(|c| if c.is_control() { '?' } else { c }).take(LONGEST).collect();
+    if path.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
 }

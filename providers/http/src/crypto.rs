@@ -31,7 +31,7 @@ pub fn sign_ps256(key_pem: &[u8], message: &[u8]) -> Option<Vec<u8>> {
     sign(key_pem, SignatureScheme::RSA_PSS_SHA256, message)
 }
 
-/// The SHA-256 digest, as the thumbprint of a certificate.
+/// The SHA-256 digest, as the thumbprint of a certificate. `None`: the library has none.
 pub fn sha256(message: &[u8]) -> Option<Vec<u8>> {
     let provider = provider();
     let suites = provider.cipher_suites.iter().filter_map(|suite| suite.tls13());
@@ -45,4 +45,22 @@ fn sign(key_pem: &[u8], scheme: SignatureScheme, message: &[u8]) -> Option<Vec<u
     let key = PrivateKeyDer::from_pem_slice(key_pem).ok()?;
     let key = provider().key_provider.load_private_key(key).ok()?;
     key.choose_scheme(&[scheme])?.sign(message).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_the_standard() {
+        let digest = sha256(b"abc").expect("every library of cryptography has it");
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn what_is_no_rsa_key_signs_nothing() {
+        assert_eq!(sign_ps256(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"x"), None);
+        assert_eq!(sign_rs256(b"", b"x"), None);
+    }
 }

@@ -1,7 +1,9 @@
-//! Who leasehold is for AWS: the role of a pod, from a token that somebody else keeps fresh.
+//! Who leasehold is for AWS: the role of a pod, from a token that somebody else keeps fresh; and that role as the
+//! log-in to a real Vault.
 
 use harness::http::{self, Request};
 use harness::server::{HttpServer, Reply};
+use harness::vault;
 
 use super::*;
 
@@ -51,12 +53,12 @@ fn a_pods_role_is_assumed_with_the_token_as_it_is_now() {
     eventually("the role is assumed anew", SOON * 3, || {
         assumed().last().filter(|body| body.contains("WebIdentityToken=second.pod.token")).map(drop)
     });
-    let before = site.asked("BatchGetSecretValue");
+    let before = site.asked("secretsmanager.");
     moto().put_secret(&name, "second");
     site.follows("api/value", "second", &running);
-    assert!(site.asked("BatchGetSecretValue") > before);
+    assert!(site.asked("secretsmanager.") > before);
     // What signs is the role's key, never ours.
-    let calls = site.proxy.requests("BatchGetSecretValue");
+    let calls = site.proxy.requests("secretsmanager.");
     let key = |seen: &harness::proxy::Seen| {
         let header = http::header(&seen.headers, "authorization").unwrap();
         header.split_once("Credential=").unwrap().1.split('/').next().unwrap().to_owned()
@@ -65,6 +67,53 @@ fn a_pods_role_is_assumed_with_the_token_as_it_is_now() {
     assert!(caller.starts_with(&format!("arn:aws:sts::{}:assumed-role/web/", Moto::ACCOUNT)), "{caller}");
     assert!(!running.stderr().contains("pod.token"), "{}", running.stderr());
     stop(running);
+}
+
+#[test]
+fn vault_lets_in_a_pods_role_of_aws_and_no_other() {
+    let database = vault().database_mount("by-role");
+    let creds = database.role("web", "10m", "1h");
+    let policy = vault().policy("by-role").read(&creds).create();
+    let mount = vault().auth_mount("aws", "by-role");
+    let client = json!({
+        "sts_endpoint": moto().url(), "iam_server_id_header_value": "vault.example", "max_retries": 0,
+    });
+    vault().write(&format!("auth/{mount}/config/client"), client);
+    let arn = |role: &str| format!("arn:aws:iam::{}:role/{role}", Moto::ACCOUNT);
+    let role = json!({
+        "auth_type": "iam", "bound_iam_principal_arn": [arn("web")], "resolve_aws_unique_ids": false,
+        "token_policies": [policy], "token_ttl": "10m",
+    });
+    vault().write(&format!("auth/{mount}/role/web"), role);
+
+    let place = Place::new();
+    let auth = json!({ "method": "aws", "mount": mount, "role": "web", "server_id": "vault.example" });
+    place.configure(json!({
+        "providers": { "vault": { "type": "vault", "address": vault().url(), "auth": auth } },
+        "secrets": { "db": { "provider": "vault", "path": creds } },
+    }));
+    let token = place.file("token", "a.pods.token");
+    let sts = Proxy::to(moto().address());
+    let as_role = |command: Leasehold, role: &str| {
+        command
+            .env("AWS_ROLE_ARN", arn(role))
+            .env("AWS_WEB_IDENTITY_TOKEN_FILE", &token)
+            .env("AWS_REGION", Moto::REGION)
+            .env("AWS_ENDPOINT_URL_STS", sts.url())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+    };
+    let mut running = as_role(place.command(&["run"]), "web").start();
+    let user = place.await_file("db/username", &mut running);
+    assert_eq!(database.roles(), [user]);
+    assert_eq!(sts.requests("AssumeRoleWithWebIdentity").len(), 1);
+    assert_eq!(sts.requests("GetCallerIdentity").len(), 0, "the store asks that, not we");
+    stop(running);
+    eventually("it gave all back", SOON, || database.roles().is_empty());
+
+    // Another role: tried for as long as such a refusal may pass by itself, then it is final.
+    let refused = as_role(place.command(&["run"]), "stranger").finish(Duration::from_secs(90));
+    assert_eq!(refused.exit, harness::process::Exit::Code(77), "{}", refused.stderr);
+    assert!(refused.stderr.contains("bound to our ARN"), "{}", refused.stderr);
 }
 
 /// To the second, as STS writes it.

@@ -12,6 +12,7 @@ use leasehold_harness::ports;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::fault::Fault;
+use crate::hold::{Held, Holds};
 use crate::journal::{Asked, Journal, Part};
 
 /// What a part does.
@@ -36,6 +37,7 @@ struct Shared {
     journal: Arc<Journal>,
     tls: Option<Arc<ServerConfig>>,
     state: Mutex<State>,
+    holds: Arc<Holds>,
 }
 
 #[derive(Default)]
@@ -66,7 +68,8 @@ impl Server {
             TcpListener::bind(address).unwrap_or_else(|error| panic!("listening at {address}: {error}"));
         let held = listener.try_clone().expect("an open socket");
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let shared = Arc::new(Shared { part, service, journal, tls, state: Mutex::default() });
+        let shared =
+            Arc::new(Shared { part, service, journal, tls, state: Mutex::default(), holds: Arc::default() });
         let accepted = shared.clone();
         let thread = thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
@@ -82,6 +85,11 @@ impl Server {
 
     pub(crate) fn fail_next(&self, fault: Fault) {
         self.shared.state().faults.push_back(fault);
+    }
+
+    /// Keeps answers to requests back whose path begins so.
+    pub(crate) fn hold(&self, beginning: &str) -> Held {
+        self.shared.holds.hold(beginning)
     }
 }
 
@@ -131,6 +139,9 @@ fn converse<S: Read + Write>(shared: &Shared, id: u64, mut stream: BufReader<S>)
         let (method, path) = (request.method.clone(), request.path.clone());
         // Before the answer goes: whoever has it finds its request here.
         shared.journal.add(Asked { part: shared.part, method, path, status });
+        if response.status != 401 {
+            shared.holds.pass(&request.path);
+        }
 
         let bytes = http::response_bytes(&response);
         match sent {

@@ -1,97 +1,107 @@
-//! The suite of all providers, run with Secrets Manager and Parameter Store as moto plays them.
+//! The suite of all providers, run with moto behind a proxy that plays the faults.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use leasehold_aws::{ParameterStore, Raw, SecretsManager};
 use leasehold_conformance::{Capability, Content, Facts, Fault, Playing, Subject};
 use leasehold_core::{Environment, Observer, Provider, ProviderSettings, SecretRef, Surroundings};
 use leasehold_harness::Proxy;
 use leasehold_harness::http::Response;
-use leasehold_harness::moto::moto;
+use leasehold_harness::moto::{Moto, moto};
 use leasehold_harness::proxy::Rule;
+use leasehold_harness::vault::unique;
+use serde_json::{Value, json};
 
 use crate::given::{KEYS, Store, at_proxy, aws_error};
 
-mod secrets {
-    leasehold_conformance::suite!(|| super::Kept::in_store(super::Store::Secrets));
+mod secrets_manager {
+    leasehold_conformance::suite!(|| super::Kept::new(super::Store::Secrets));
 }
 
-mod parameters {
-    leasehold_conformance::suite!(|| super::Kept::in_store(super::Store::Parameters));
+mod parameter_store {
+    leasehold_conformance::suite!(|| super::Kept::new(super::Store::Parameters));
 }
 
-/// What one of the two services keeps, behind a proxy that plays.
+/// Names of its own in the moto that all share.
 struct Kept {
     store: Store,
     proxy: Proxy,
-    made: Mutex<BTreeSet<String>>,
+    above: String,
 }
 
 impl Kept {
-    fn in_store(store: Store) -> Self {
-        Self { store, proxy: Proxy::to(moto().address()), made: Mutex::default() }
+    fn new(store: Store) -> Self {
+        Self { store, proxy: Proxy::to(moto().address()), above: unique("suite") }
+    }
+
+    fn path(&self, secret: &str) -> String {
+        match self.store {
+            Store::Secrets => format!("{}/{secret}", self.above),
+            Store::Parameters => format!("/{}/{secret}", self.above),
+        }
+    }
+
+    fn environment() -> Environment {
+        Environment::new(KEYS.map(|(name, value)| (name.to_owned(), value.to_owned())))
     }
 
     fn raw(&self) -> Raw {
         serde_json::from_value(at_proxy(&self.proxy)).unwrap()
     }
 
-    fn environment() -> Environment {
-        Environment::new(KEYS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    fn change(&self, action: &str, body: &Value) -> Option<Value> {
+        moto().call(Moto::REGION, "secretsmanager", action, body).ok()
     }
 
-    /// The actions that bring values.
-    fn action(&self) -> &'static str {
-        match self.store {
-            Store::Secrets => "GetSecretValue",
-            Store::Parameters => "GetParameter",
-        }
+    fn put_version(&self, secret: &str, content: &Content, stages: &[&str]) -> String {
+        let path = self.path(secret);
+        let (key, value) = match content {
+            Content::Bytes(bytes) => ("SecretBinary", STANDARD.encode(bytes)),
+            _ => ("SecretString", String::from_utf8(content.plain()).unwrap()),
+        };
+        let made = self.change("CreateSecret", &json!({ "Name": path, key: value })).unwrap_or_else(|| {
+            self.change("PutSecretValue", &json!({ "SecretId": path, key: value, "VersionStages": stages }))
+                .expect("it is put")
+        });
+        made["VersionId"].as_str().unwrap().to_owned()
     }
 }
 
 impl Subject for Kept {
     fn name(&self) -> String {
         match self.store {
-            Store::Secrets => "aws secrets manager (moto)".to_owned(),
-            Store::Parameters => "aws parameter store (moto)".to_owned(),
+            Store::Secrets => "aws secrets manager, moto".to_owned(),
+            Store::Parameters => "aws parameter store, moto".to_owned(),
         }
     }
 
     fn lacks(&self) -> Vec<(Capability, &'static str)> {
-        let leases = "the service gives out no leases";
+        let leases = "aws mints nothing here";
         let mut lacks = vec![
-            (
-                Capability::QuietLibraries,
-                "the SDK says whole answers at trace level; our log shows our targets alone",
-            ),
-            (Capability::Empty, "the service keeps no empty value"),
-            (Capability::Denial, "moto looks at no policy"),
-            (Capability::Strangers, "moto checks no signature"),
-            (Capability::Sessions, "requests are signed: there is no log-in"),
+            (Capability::Denial, "moto has no policies; tests/real/failures.rs scripts what aws answers"),
+            (Capability::Strangers, "moto takes any key; tests/real/failures.rs scripts what aws answers"),
+            (Capability::Sessions, "the SDK logs in by itself"),
+            (Capability::OneSlow, "the proxy does not tell secrets apart"),
             (Capability::Leases, leases),
             (Capability::Renewal, leases),
             (Capability::Lookup, leases),
             (Capability::Revocation, leases),
-            (Capability::OneSlow, "the proxy sees actions, and not whose secret they are about"),
+            (Capability::Empty, "aws takes no empty value"),
         ];
         if matches!(self.store, Store::Parameters) {
-            lacks.extend([
-                (Capability::Binary, "a parameter is text"),
-                (
-                    Capability::OddPaths,
-                    "a path that ends in a slash is a hierarchy, and / is all that there is",
-                ),
-                (Capability::Stages, "a parameter's label is asked for as a version"),
-            ]);
+            lacks.push((Capability::Binary, "a parameter is text"));
+            lacks.push((Capability::Stages, "parameters have labels, which are versions"));
         }
         lacks
     }
 
     fn facts(&self) -> Facts {
         match self.store {
-            Store::Secrets => Facts { batch: 20, requests_per_batch: 1, largest: 65_536, patience: 0 },
-            Store::Parameters => Facts { batch: 10, requests_per_batch: 1, largest: 4_096, patience: 0 },
+            Store::Secrets => Facts { batch: 20, requests_per_batch: 1, largest: 64 * 1024, patience: 0 },
+            Store::Parameters => Facts { batch: 10, requests_per_batch: 1, largest: 4 * 1024, patience: 0 },
         }
     }
 
@@ -105,16 +115,8 @@ impl Subject for Kept {
     }
 
     fn settings_shown(&self) -> String {
-        match self.store {
-            Store::Secrets => {
-                let settings = SecretsManager::parse("store", self.raw(), &Self::environment()).unwrap();
-                format!("{settings:?} {}", settings.identity())
-            }
-            Store::Parameters => {
-                let settings = ParameterStore::parse("store", self.raw(), &Self::environment()).unwrap();
-                format!("{settings:?} {}", settings.identity())
-            }
-        }
+        let settings = SecretsManager::parse("aws", self.raw(), &Self::environment()).unwrap();
+        format!("{settings:?} {}", settings.identity())
     }
 
     fn credentials(&self) -> Vec<String> {
@@ -122,53 +124,47 @@ impl Subject for Kept {
     }
 
     fn reference(&self, secret: &str) -> SecretRef {
-        let path = match self.store {
-            Store::Secrets => format!("suite/{secret}"),
-            Store::Parameters => format!("/suite/{secret}"),
-        };
-        SecretRef { name: secret.to_owned(), path, ..SecretRef::default() }
+        SecretRef { name: secret.to_owned(), path: self.path(secret), ..SecretRef::default() }
     }
 
     fn put(&self, secret: &str, content: &Content) -> Option<String> {
-        let path = self.reference(secret).path;
-        let fresh = self.made.lock().unwrap().insert(path.clone());
-        let text = || String::from_utf8(content.plain()).unwrap();
-        Some(match (self.store, content) {
-            (Store::Parameters, _) => moto().put_parameter(&path, "SecureString", &text()).to_string(),
-            (Store::Secrets, Content::Bytes(bytes)) => moto().create_binary(&path, bytes).version,
-            (Store::Secrets, _) if fresh => moto().create_secret(&path, &text()).version,
-            (Store::Secrets, _) => moto().put_secret(&path, &text()),
+        Some(match self.store {
+            Store::Secrets => self.put_version(secret, content, &["AWSCURRENT"]),
+            Store::Parameters => {
+                let value = String::from_utf8(content.plain()).unwrap();
+                moto().put_parameter(&self.path(secret), "SecureString", &value).to_string()
+            }
         })
     }
 
     fn remove(&self, secret: &str) {
-        let path = self.reference(secret).path;
         match self.store {
-            Store::Secrets => moto().delete_secret(&path),
-            Store::Parameters => moto().delete_parameter(&path),
+            Store::Secrets => moto().delete_secret(&self.path(secret)),
+            Store::Parameters => moto().delete_parameter(&self.path(secret)),
         }
     }
 
     fn play(&self, fault: Fault, _: &SecretRef) -> Box<dyn Playing + '_> {
-        let (at, proxy) = (self.action(), &self.proxy);
-        let page = Response {
-            status: 200,
-            headers: vec![("Content-Type".into(), "text/html".into())],
-            body: b"<html><body>Please log in to the network first.</body></html>".to_vec(),
-        };
-        let rule = match fault {
+        let all = "";
+        Box::new(Played(match fault {
             Fault::Throttle(wait) => {
-                let throttled = aws_error(400, "ThrottlingException");
-                proxy.answer(at, throttled.header("Retry-After", &wait.as_secs().to_string()))
+                let answer = aws_error(400, "ThrottlingException");
+                self.proxy.answer(all, answer.header("Retry-After", &seconds(wait)))
             }
-            Fault::Withhold => proxy.withhold(at),
-            Fault::HalfSent => proxy.halve(at),
-            Fault::Reset => proxy.lose_answers(at),
-            Fault::WrongContentType => proxy.answer(at, page),
-            Fault::Nonsense => proxy.answer(at, Response::json(200, r#"{"SecretString":[7,"#)),
-            Fault::ServerError => proxy.answer(at, aws_error(500, "InternalServiceError")),
-        };
-        Box::new(Played { rule, fault })
+            Fault::Withhold => return Box::new(Withheld(self.proxy.withhold(all))),
+            Fault::HalfSent => self.proxy.halve(all),
+            Fault::Reset => self.proxy.lose_answers(all),
+            Fault::WrongContentType => self.proxy.answer(
+                all,
+                Response {
+                    status: 200,
+                    headers: vec![("Content-Type".into(), "text/html".into())],
+                    body: PAGE.into(),
+                },
+            ),
+            Fault::Nonsense => self.proxy.answer(all, Response::json(200, "[\"no\", \"sense\"]")),
+            Fault::ServerError => self.proxy.answer(all, aws_error(500, "InternalServiceError")),
+        }))
     }
 
     fn requests(&self) -> u64 {
@@ -176,20 +172,29 @@ impl Subject for Kept {
     }
 
     fn stage(&self, secret: &str, content: &Content) -> String {
-        let text = String::from_utf8(content.plain()).unwrap();
-        moto().put_staged(&self.reference(secret).path, &text, &["AWSPENDING"]);
+        self.put_version(secret, content, &["AWSPENDING"]);
         "AWSPENDING".to_owned()
     }
 }
 
-struct Played {
-    rule: Rule,
-    fault: Fault,
+const PAGE: &str = "<html><body>Please log in</body></html>";
+
+fn seconds(wait: Duration) -> String {
+    wait.as_secs().to_string()
 }
+
+struct Played(Rule);
 
 impl Playing for Played {
     fn met(&self) -> u64 {
-        let met = if self.fault == Fault::Withhold { self.rule.waiting() } else { self.rule.hits() };
-        met as u64
+        self.0.hits() as u64
+    }
+}
+
+struct Withheld(Rule);
+
+impl Playing for Withheld {
+    fn met(&self) -> u64 {
+        self.0.waiting() as u64
     }
 }

@@ -7,10 +7,10 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use leasehold_core::{Kind, NoObserver, Operation, Provider};
 use leasehold_harness::http::{Request, Response, header};
-use leasehold_harness::moto::{Moto, moto};
+use leasehold_harness::moto::moto;
 use leasehold_harness::server::Reply;
 use leasehold_harness::vault::unique;
-use leasehold_harness::{HttpServer, Proxy, tmpfs};
+use leasehold_harness::{ForwardProxy, HttpServer, Proxy, tmpfs};
 use serde_json::{Value, json};
 
 use crate::given::{Counted, KEY, KEYS, ONE, Store, at, at_proxy, aws_error, fetch, keys, observed};
@@ -195,16 +195,19 @@ async fn container_credentials_are_asked_for_with_the_token_of_now() {
     let environment = [
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.to_str().unwrap()),
-        // Nobody listens there: what is on this machine is not asked through a proxy.
-        ("HTTP_PROXY", "http://127.0.0.1:9"),
         NO_MACHINE,
     ];
-    let provider = provider(at_proxy(&proxy), &environment);
+    let forward = ForwardProxy::start();
+    let mut raw = at_proxy(&proxy);
+    raw["proxy"] = json!(forward.url());
+    let provider = provider(raw, &environment);
     fetch(&*provider, &at(&name)).await.unwrap();
     std::fs::write(&token, "TWO").unwrap();
     fetch(&*provider, &at(&name)).await.unwrap();
     assert_eq!(keys(&proxy, ONE), ["ASIAONE", "ASIATWO"]);
     assert_eq!(asked.lock().unwrap()[0].path, "/v1/credentials");
+    let through: Vec<String> = forward.asked().into_iter().map(|one| one.path).collect();
+    assert!(through.len() == 2 && through.iter().all(|path| path.starts_with(&proxy.url())), "{through:?}");
     agent.refuse();
     let error = fetch(&*provider, &at(&name)).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable, "{error}");
@@ -302,5 +305,4 @@ async fn absent_credentials_say_what_was_looked_at_and_an_absent_region_what_to_
     assert_eq!(error.kind, Kind::Invalid, "{error}");
     assert!(error.detail.contains("set region"), "{error}");
     assert!(proxy.requests("").is_empty());
-    let _ = Moto::REGION;
 }

@@ -31,7 +31,7 @@ pub(super) async fn token(
     let Some(tenant) = auth.tenant().or(challenge.tenant.as_deref()) else {
         return Err(site.error(
             Kind::Invalid,
-            "the vault does not say which tenant it belongs to: set auth.tenant_id, or AZURE_TENANT_ID",
+            "the tenant of our identity is not known: set auth.tenant_id, or AZURE_TENANT_ID",
         ));
     };
     let client = auth.client().unwrap_or_default().to_owned();

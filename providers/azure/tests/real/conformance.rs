@@ -7,7 +7,7 @@ use leasehold_conformance::{Capability, Content, Facts, Fault, Playing, Subject}
 use leasehold_core::{
     Environment, NoObserver, Observer, Provider, ProviderSettings, SecretRef, Surroundings,
 };
-use leasehold_standins::{Azure, Part};
+use leasehold_standins::{Azure, Held, Part};
 
 use crate::given::{CLIENT, raw, with_secret};
 
@@ -58,8 +58,6 @@ impl Subject for Kept {
             (Capability::Renewal, leases),
             (Capability::Lookup, leases),
             (Capability::Revocation, leases),
-            (Capability::Slow, "the stand-in delays answers by a time, and keeps none back"),
-            (Capability::OneSlow, "the stand-in delays answers by a time, and keeps none back"),
         ]
     }
 
@@ -111,7 +109,7 @@ impl Subject for Kept {
             Fault::WrongContentType => self.azure.fail_next(Played::WrongContentType),
             Fault::Nonsense => self.azure.fail_next(Played::Malformed),
             Fault::ServerError => self.azure.fail_next(Played::Status(500)),
-            Fault::Withhold => unreachable!("it lacks that"),
+            Fault::Withhold => return Box::new(KeptBack(self.azure.hold(&at.path))),
         }
         Box::new(Once { kept: self, secret: at.path.clone(), before: self.arrived(Some(&at.path)) })
     }
@@ -126,6 +124,14 @@ struct Once<'a> {
     kept: &'a Kept,
     secret: String,
     before: u64,
+}
+
+struct KeptBack(Held);
+
+impl Playing for KeptBack {
+    fn met(&self) -> u64 {
+        self.0.kept_back()
+    }
 }
 
 impl Playing for Once<'_> {

@@ -207,6 +207,23 @@ async fn an_app_asks_its_own_endpoint_and_proves_that_it_is_inside() {
 }
 
 #[tokio::test]
+async fn an_apps_identity_reads_the_vault() {
+    let azure = Azure::start();
+    azure.register_identity("own");
+    azure.register_identity(CLIENT);
+    let (endpoint, inside) = (azure.identity_endpoint(), azure.identity_header());
+    let environment = [("IDENTITY_ENDPOINT", endpoint.as_str()), ("IDENTITY_HEADER", inside.as_str())];
+    for auth in [json!({}), json!({ "method": "managed-identity", "client_id": CLIENT })] {
+        let provider = observed(raw(&azure, auth), &environment, Arc::new(NoObserver));
+        reads(&azure, &*provider).await;
+    }
+    assert_eq!(asked(&azure, Part::AppService).len(), 2);
+    let outside = [("IDENTITY_ENDPOINT", endpoint.as_str()), ("IDENTITY_HEADER", "canary")];
+    let error = refused(&*observed(raw(&azure, json!({})), &outside, Arc::new(NoObserver))).await;
+    assert_eq!((error.kind, error.passing), (Kind::Denied, true), "{error}");
+}
+
+#[tokio::test]
 async fn where_there_is_no_credential_at_all_that_is_said() {
     let azure = Azure::start();
     let nobody = format!("http://{}", ports::free());

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use crate::cluster::Cluster;
 use crate::detour::Detour;
 use crate::fault::Fault;
+use crate::hold::Held;
 use crate::journal::{Asked, Journal, Part};
 use crate::jwt::{now, random_hex};
 use crate::pki::{self, KeyPair};
@@ -345,6 +346,11 @@ impl Azure {
             other => panic!("{other:?} is no part of Azure"),
         };
         server.fail_next(fault);
+    }
+
+    /// Keeps the vault's answers about this secret back.
+    pub fn hold(&self, name: &str) -> Held {
+        self.vault.hold(&format!("/secrets/{name}/"))
     }
 
     /// What was asked of every part, in order.
