@@ -39,6 +39,7 @@ macro_rules! every_case {
         $($callback)::+! {
             $($argument;)?
             what_is_kept_is_read
+            the_libraries_below_say_no_value_either
             several_fields_are_told_apart
             a_key_picks_one_value
             what_is_not_there_is_absent

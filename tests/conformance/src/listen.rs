@@ -54,7 +54,7 @@ impl Subscriber for Everything {
     }
 
     fn record(&self, _: &Id, values: &Record<'_>) {
-        let mut line = Line::default();
+        let mut line = Line("TRACE span values".to_owned());
         values.record(&mut line);
         line.end();
     }
@@ -82,9 +82,12 @@ fn write(about: &Metadata<'_>, record: impl FnOnce(&mut Line)) {
 struct Line(String);
 
 impl Line {
-    fn end(mut self) {
-        self.0.push('\n');
-        said().push_str(&self.0);
+    fn end(self) {
+        // One line each, so that it is known who said it.
+        let line = self.0.replace(['\n', '\r'], " ");
+        let mut said = said();
+        said.push_str(&line);
+        said.push('\n');
     }
 }
 

@@ -132,6 +132,9 @@ pub enum Capability {
     Lookup,
     /// Leases can be revoked.
     Revocation,
+    /// What the provider stands on says no value through `tracing` either. (Our log shows our own
+    /// targets alone, so where a vendor's SDK talks, nobody hears it.)
+    QuietLibraries,
     /// Requests can be counted where they arrive.
     Counting,
     /// The store can be made to answer "too many requests".

@@ -44,7 +44,7 @@ enum Rule {
 }
 
 /// Each rule, and the case that holds it.
-const HELD: [(Rule, &str); 26] = [
+const HELD: [(Rule, &str); 27] = [
     (Rule::BatchInOrder, "a_batch_keeps_its_order_and_one_bad_secret_fails_alone"),
     (Rule::BatchFailsOneByOne, "a_batch_keeps_its_order_and_one_bad_secret_fails_alone"),
     (Rule::AbsentIsAbsent, "what_is_not_there_is_absent"),
@@ -58,6 +58,7 @@ const HELD: [(Rule, &str); 26] = [
     (Rule::NoRetry, "a_mint_whose_answer_is_lost_is_not_sent_again"),
     (Rule::NoValueInErrors, "what_was_removed_is_absent"),
     (Rule::NoValueInLogs, "what_is_kept_is_read"),
+    (Rule::NoValueInLogs, "the_libraries_below_say_no_value_either"),
     (Rule::LowerCase, "what_is_not_there_is_absent"),
     (Rule::SecretIsNamed, "what_is_not_there_is_absent"),
     (Rule::RetryAfterIsSaid, "too_many_requests_are_throttled"),

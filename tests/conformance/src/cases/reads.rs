@@ -16,6 +16,15 @@ pub(crate) async fn what_is_kept_is_read(stage: &Stage<'_>) -> Result<(), Cannot
     Ok(())
 }
 
+pub(crate) async fn the_libraries_below_say_no_value_either(stage: &Stage<'_>) -> Result<(), Cannot> {
+    // What is said is looked at after each case; here it is told apart who is looked at.
+    stage.needs(Capability::QuietLibraries)?;
+    let used = stage.enter().await;
+    let kept = stage.kept();
+    brings(&used.fetch(&kept.reference).await, &Content::Text(kept.value));
+    Ok(())
+}
+
 pub(crate) async fn several_fields_are_told_apart(stage: &Stage<'_>) -> Result<(), Cannot> {
     stage.needs(Capability::Fields)?;
     let used = stage.enter().await;
