@@ -12,8 +12,12 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod bench;
+#[cfg(all(feature = "azure", feature = "gcp"))]
+mod clouds;
 mod commands;
 mod crash;
+#[cfg(feature = "all")]
+mod documents;
 mod endings;
 mod exec_provider;
 mod file_provider;
