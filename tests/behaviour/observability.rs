@@ -35,7 +35,7 @@ telemetry: { listen: "TELEMETRY" }
 "#;
 
 /// The contract, as the documentation has it.
-const CONTRACT: [&str; 15] = [
+const CONTRACT: [&str; 16] = [
     "leasehold_ack_pending_seconds",
     "leasehold_actions_total",
     "leasehold_build_info",
@@ -43,6 +43,7 @@ const CONTRACT: [&str; 15] = [
     "leasehold_generation_timestamp_seconds",
     "leasehold_mints_ceiling",
     "leasehold_mints_total",
+    "leasehold_polls_per_hour",
     "leasehold_reload_failures_total",
     "leasehold_request_duration_seconds",
     "leasehold_requests_total",

@@ -28,7 +28,12 @@ fn reports_with(cases: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
             Err(report) => report.to_string(),
         };
         // Whatever this build holds.
-        let report = report.replace(&crate::registry::kinds().join(", "), "KINDS");
+        let kinds = crate::registry::kinds().join(", ");
+        let report = match kinds.rsplit_once(", ") {
+            Some((before, last)) => report.replace(&format!("{before} or {last}"), "KINDS"),
+            None => report,
+        };
+        let report = report.replace(&kinds, "KINDS");
         let _ = writeln!(text, "=== {name}\n{}", files.shown(&report));
     }
     text
