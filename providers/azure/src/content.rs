@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use leasehold_core::{Error, Field, Fields, Kind, SecretBytes, Shape};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::Site;
 
@@ -17,34 +17,13 @@ pub(crate) fn of_secret(
     key: Option<&str>,
     site: &Site<'_>,
 ) -> Result<Fields, Error> {
-    let mut fields = Fields::new();
-    let object = match serde_json::from_str(&value) {
-        Ok(Value::Object(object)) => Some(object),
-        _ => None,
-    };
-    match (object, key) {
-        (Some(object), None) => spread(object, &mut fields),
-        (Some(object), Some(key)) => {
-            let missing = format!("there is no key \"{key}\" in it; it has {}", listed(&object));
-            match pick(&object, key).ok_or_else(|| site.error(Kind::Absent, missing))? {
-                Value::Object(object) => spread(object.clone(), &mut fields),
-                single => fields.insert_json("value", single.clone()),
-            }
-        }
-        (None, Some(_)) => {
-            return Err(site.error(
-                Kind::Invalid,
-                "key picks inside a JSON object, and the secret holds none: leave key out, and use the field value",
-            ));
-        }
-        (None, None) => match bundle(&value, content_type) {
-            Some(bytes) => {
-                fields.insert("value", Field { bytes: SecretBytes::new(bytes), shape: Shape::Binary });
-            }
-            None => fields.insert_text("value", value),
-        },
+    if let (None, Some(bytes)) = (key, bundle(&value, content_type)) {
+        let mut fields = Fields::new();
+        fields.insert("value", Field { bytes: SecretBytes::new(bytes), shape: Shape::Binary });
+        return Ok(fields);
     }
-    Ok(fields)
+    let missing = |missing: leasehold_core::NoSuchKey| site.error(Kind::Absent, missing.to_string());
+    Fields::of_payload(value.into_bytes(), key).map_err(missing)
 }
 
 /// The fields of a certificate with its key, named as Vault's PKI names them.
@@ -116,32 +95,6 @@ fn bundle(value: &str, content_type: &str) -> Option<Vec<u8>> {
     content_type.starts_with(PKCS12).then(|| STANDARD.decode(value.trim()).ok()).flatten()
 }
 
-fn spread(object: Map<String, Value>, fields: &mut Fields) {
-    for (name, value) in object {
-        fields.insert_json(name, value);
-    }
-}
-
-/// A key as it stands, else the way that its dots describe.
-fn pick<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    object.get(key).or_else(|| {
-        key.match_indices('.').find_map(|(at, _)| {
-            let inner = object.get(&key[..at])?.as_object()?;
-            pick(inner, &key[at + 1..])
-        })
-    })
-}
-
-fn listed(object: &Map<String, Value>) -> String {
-    const SHOWN: usize = 10;
-    let names: Vec<&str> = object.keys().map(String::as_str).take(SHOWN).collect();
-    match object.len().saturating_sub(SHOWN) {
-        _ if names.is_empty() => "none".to_owned(),
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use leasehold_core::Operation;
@@ -155,36 +108,8 @@ mod tests {
         of_secret(value.to_owned(), content_type, key, &SITE)
     }
 
-    fn shown(fields: &Fields) -> Vec<(String, String)> {
-        let text = |field: &Field| String::from_utf8_lossy(field.bytes.expose()).into_owned();
-        fields.iter().map(|(name, field)| (name.to_owned(), text(field))).collect()
-    }
-
     fn pem(label: &str, body: &str) -> String {
         format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
-    }
-
-    #[test]
-    fn an_object_becomes_fields_and_everything_else_one_value() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let fields = secret(r#"{"user":"u","port":5432}"#, "", None).unwrap();
-        assert_eq!(shown(&fields), [pair("port", "5432"), pair("user", "u")]);
-        for text in ["plain", "", "5432", "[1]", "\"quoted\"", "{half", "with\nlines ü"] {
-            assert_eq!(shown(&secret(text, "", None).unwrap()), [pair("value", text)]);
-        }
-    }
-
-    #[test]
-    fn a_key_is_taken_as_it_stands_or_leads_into_objects() {
-        let value = r#"{"a":{"b":{"c":"deep"}},"x.y":"dotted"}"#;
-        let one = |key| shown(&secret(value, "", Some(key)).unwrap());
-        assert_eq!(one("a.b.c"), [("value".to_owned(), "deep".to_owned())]);
-        assert_eq!(one("x.y"), [("value".to_owned(), "dotted".to_owned())]);
-        assert_eq!(one("a.b"), [("c".to_owned(), "deep".to_owned())]);
-        let missing = secret(value, "", Some("nope")).unwrap_err();
-        assert_eq!(missing.kind, Kind::Absent);
-        assert!(missing.detail.contains("it has a, x.y") && !missing.detail.contains("deep"), "{missing}");
-        assert_eq!(secret("canary", "", Some("a")).unwrap_err().kind, Kind::Invalid);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leasehold_core::{
-    Effect, Error, Fetched, Kind, Login, MissingRight, Operation, Provider, SecretBytes, SecretRef, Session,
-    Target, Term, Traits, Wanted, async_trait, pick,
+    Effect, Error, Fetched, Fields, Kind, Login, MissingRight, Operation, Provider, SecretBytes, SecretRef,
+    Session, Target, Term, Traits, Wanted, async_trait, pick,
 };
 use serde_json::Value;
 
@@ -115,7 +115,7 @@ impl Place {
             Self::Directory(directory) => directory.read(reference, site),
             Self::Document(document, version) => {
                 let part = part(document, reference, site)?;
-                Ok(Read { fields: content::fields(part), version: version.clone() })
+                Ok(Read { fields: Fields::of_json(part), version: version.clone() })
             }
         }
     }

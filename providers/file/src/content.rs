@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use leasehold_core::{Field, Fields, SecretBytes, Shape};
+use leasehold_core::{Field, SecretBytes, Shape};
 use serde_json::{Map, Value};
 
 use crate::config::Format;
@@ -112,18 +112,6 @@ fn unquoted(value: &str) -> Option<String> {
             other => out.push(other),
         }
     }
-}
-
-/// The fields of a value: an object's entries, else the one field `value`.
-pub(crate) fn fields(value: Value) -> Fields {
-    let mut fields = Fields::new();
-    match value {
-        Value::Object(entries) => {
-            entries.into_iter().for_each(|(name, value)| fields.insert_json(name, value))
-        }
-        single => fields.insert_json("value", single),
-    }
-    fields
 }
 
 /// Bytes as they stand: a text where they are one.

@@ -104,9 +104,9 @@ fn fields(path: &str, bytes: Vec<u8>, key: Option<&str>, site: &Site<'_>) -> Res
     match (content, key) {
         (Content::Document(value), Some(key)) => {
             let missing = || site.error(Kind::Absent, format!("there is no key \"{key}\" in it"));
-            Ok(content::fields(pick(value, key).ok_or_else(missing)?))
+            Ok(Fields::of_json(pick(value, key).ok_or_else(missing)?))
         }
-        (Content::Document(value), None) => Ok(content::fields(value)),
+        (Content::Document(value), None) => Ok(Fields::of_json(value)),
         (Content::Plain(bytes), None | Some("value")) => {
             let mut fields = Fields::new();
             fields.insert("value", content::plain(bytes));

@@ -8,7 +8,7 @@
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use leasehold_core::{Error, Fetched, Kind, Session, Wanted};
+use leasehold_core::{Error, Fetched, Fields, Kind, Session, Wanted};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,7 +16,6 @@ use crate::api::{Answer, Ask};
 use crate::error::Site;
 use crate::reference::{Resource, is_version};
 use crate::store::Store;
-use crate::value::{Missing, fields};
 
 const LATEST: &str = "latest";
 
@@ -82,8 +81,8 @@ pub(crate) async fn fetch(
     if wanted.known_version == Some(number) {
         return Ok(Fetched::unchanged(Some(number.to_owned())));
     }
-    let fields =
-        fields(bytes, reference.key.as_deref()).map_err(|Missing(why)| site.error(Kind::Absent, why))?;
+    let fields = Fields::of_payload(bytes, reference.key.as_deref())
+        .map_err(|missing| site.error(Kind::Absent, missing.to_string()))?;
     Ok(Fetched {
         fields: Some(fields.into()),
         version: Some(number.to_owned()),

@@ -24,7 +24,6 @@ mod identity;
 mod reference;
 mod store;
 mod time;
-mod value;
 
 pub use config::{Raw, Settings};
 pub use identity::identity;

@@ -132,50 +132,9 @@ fn understand(
     Ok(fetched)
 }
 
-/// The fields of a secret, or with `key` the one value in it (dots lead into objects): an object's
-/// entries become the fields, anything else the field `value`.
+/// The fields of a secret, or of the one value in it that `key` leads to.
 pub(crate) fn fields(data: Map<String, Value>, key: Option<&str>, site: &Site<'_>) -> Result<Fields, Error> {
-    let mut fields = Fields::new();
-    let chosen = match key {
-        None => Value::Object(data),
-        Some(key) => {
-            let names: Vec<&str> = data.keys().map(String::as_str).collect();
-            let missing = format!("there is no key \"{key}\" in it; it has {}", listed(&names));
-            pick(Value::Object(data), key).ok_or_else(|| site.error(Kind::Absent, missing))?
-        }
-    };
-    match chosen {
-        Value::Object(entries) => {
-            for (name, value) in entries {
-                fields.insert_json(name, value);
-            }
-        }
-        single => fields.insert_json("value", single),
-    }
-    Ok(fields)
-}
-
-/// A key as it stands, else the way that its dots describe.
-fn pick(value: Value, key: &str) -> Option<Value> {
-    let Value::Object(mut entries) = value else { return None };
-    if let Some(found) = entries.remove(key) {
-        return Some(found);
-    }
-    key.match_indices('.').find_map(|(at, _)| {
-        let inner = entries.get(&key[..at])?.clone();
-        pick(inner, &key[at + 1..])
-    })
-}
-
-fn listed(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    match names {
-        [] => "none".to_owned(),
-        names if names.len() > SHOWN => {
-            format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN)
-        }
-        names => names.join(", "),
-    }
+    Fields::of_object(data, key).map_err(|missing| site.error(Kind::Absent, missing.to_string()))
 }
 
 /// Refuses a path that the way to the store would change (empty, `.` and `..` segments), and what no
