@@ -16,7 +16,7 @@ pub struct RawAzure {
     /// The role of the auth method to log in to.
     pub role: String,
     /// For whom the token is: the `resource` of the server's configuration.
-    /// Default: https://management.azure.com/.
+    /// Default: `https://management.azure.com/`.
     pub resource: Option<String>,
     /// Which of several managed identities.
     pub client_id: Option<String>,
