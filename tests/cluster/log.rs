@@ -9,7 +9,8 @@ use leasehold_harness as harness;
 
 use crate::SOON;
 
-/// Printed lines, each with the time since 1970 at which it was.
+/// Printed lines, each with the time since 1970 at which it was: by the clock of whoever printed it, where the line
+/// says so (ours and the application's do), else by that of whoever collected it.
 #[derive(Debug)]
 pub(crate) struct Lines(Vec<(Duration, String)>);
 
@@ -17,7 +18,8 @@ impl Lines {
     pub(crate) fn read(text: &str) -> Self {
         let line = |line: &str| {
             let (time, line) = line.split_once(' ').unwrap_or((line, ""));
-            Some((since_1970(time)?, line.to_owned()))
+            let collected = since_1970(time)?;
+            Some((printed(line).unwrap_or(collected), line.to_owned()))
         };
         Self(text.lines().filter_map(line).collect())
     }
@@ -33,6 +35,15 @@ impl Lines {
         let found = self.0.iter().find(|(_, line)| line.contains(what));
         found.unwrap_or_else(|| panic!("no {what:?} in {self:#?}")).0
     }
+}
+
+/// The time that a line bears itself: a field of ours, the beginning of the application's.
+fn printed(line: &str) -> Option<Duration> {
+    if let Some((_, rest)) = line.split_once(r#""timestamp":""#) {
+        return since_1970(rest.split('"').next()?);
+    }
+    let (seconds, micros) = line.split_once(' ')?.0.split_once('.')?;
+    Some(Duration::new(seconds.parse().ok()?, micros.parse::<u32>().ok()? * 1_000))
 }
 
 /// A container's log that is being read.

@@ -16,11 +16,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use leasehold_harness::postgres;
 
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Prints a line with the time since 1970 on our own clock before it: whoever collects it reads it some time
+/// later, and what came first is asked about.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
+        println!("{}.{:06} {}", now.as_secs(), now.subsec_micros(), format_args!($($text)*));
+    }};
+}
 
 fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
@@ -37,11 +46,11 @@ fn main() -> ExitCode {
 
     let mut seen = Seen::default();
     let present = if read(&files).is_some() { "with" } else { "without" };
-    println!("started {present} files, as uid {}", rustix::process::getuid().as_raw());
+    say!("started {present} files, as uid {}", rustix::process::getuid().as_raw());
     let mut ended_at = None;
     loop {
         let signals = hangups.swap(0, Ordering::Relaxed);
-        (0..signals).for_each(|_| println!("signal HUP"));
+        (0..signals).for_each(|_| say!("signal HUP"));
         if let Some((username, password)) = read(&files) {
             seen.credential(&username);
             if let Some(address) = postgres {
@@ -49,15 +58,12 @@ fn main() -> ExitCode {
             }
         }
         if ending.load(Ordering::Relaxed) && ended_at.is_none() {
-            println!("asked to end");
+            say!("asked to end");
             ended_at = Some(Instant::now());
         }
         let done = enough.is_some_and(|enough| seen.credentials as u64 >= enough);
         if done || ended_at.is_some_and(|at| at.elapsed() >= drain) {
-            println!(
-                "ended: {} log-ins, {} failed, {} credentials",
-                seen.logins, seen.failed, seen.credentials
-            );
+            say!("ended: {} log-ins, {} failed, {} credentials", seen.logins, seen.failed, seen.credentials);
             return ExitCode::SUCCESS;
         }
         std::thread::sleep(PAUSE);
@@ -77,7 +83,7 @@ impl Seen {
     fn credential(&mut self, username: &str) {
         if self.username != username {
             self.credentials += 1;
-            println!("credential {} is {username}", self.credentials);
+            say!("credential {} is {username}", self.credentials);
             username.clone_into(&mut self.username);
         }
     }
@@ -86,7 +92,7 @@ impl Seen {
         self.logins += 1;
         if let Err(why) = outcome {
             self.failed += 1;
-            println!("failed log-in as {}: {why}", self.username);
+            say!("failed log-in as {}: {why}", self.username);
         }
     }
 }
