@@ -6,6 +6,7 @@
 //! fall together make one generation. A set that cannot be rendered or written leaves the old one
 //! in place: the offers are refused, and come again when their keeper likes.
 
+mod child;
 mod offer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +19,12 @@ use crate::config::model::{Files, Output};
 use crate::events::{Event, Events};
 use crate::handover::{Entry, Handover};
 use crate::notify_app::{Announcement, Announcements};
-use crate::render::{RenderError, Renderer};
+use crate::render::{RenderError, Renderer, Variables};
 use crate::slot::Awaits;
 use crate::status::{Board, GenerationState};
 use crate::volume::{self, Manifest, ManifestSecret, Set, Volume};
 
+pub use child::{Child, ChildEnvironment, Delivery, Line};
 pub use offer::{Answer, Lack, NoSet, Offer, Published, Refused, ToPublisher, Value};
 
 /// No offer for this long: what came is published.
@@ -54,6 +56,8 @@ pub struct Publisher {
     output: Output,
     volume: Option<Volume>,
     renderer: Renderer,
+    /// The command that `exec` runs.
+    child: Option<Child>,
     /// Every secret that the set is made of.
     secrets: BTreeSet<String>,
     /// What is in place, or would be where there are no files.
@@ -114,6 +118,7 @@ impl Publisher {
             output,
             volume,
             renderer,
+            child: None,
             secrets,
             values: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -125,6 +130,13 @@ impl Publisher {
             before,
             tidy_at: Some(now),
         }
+    }
+
+    /// The same with a command that is given `env`.
+    #[must_use]
+    pub fn with_child(mut self, child: Child) -> Self {
+        self.child = Some(child);
+        self
     }
 
     /// Publishes until nobody offers any more.
@@ -144,13 +156,14 @@ impl Publisher {
                 message = inbox.recv() => match message {
                     Some(ToPublisher::Offer(offer)) => self.take(offer),
                     Some(ToPublisher::Release { key }) => self.release(key),
-                    Some(ToPublisher::Plan { files, secrets, reply }) => {
+                    Some(ToPublisher::Plan { files, env, secrets, reply }) => {
                         // Whoever reloads may have gone; the plan holds all the same.
-                        let _ = reply.send(self.replan(&files, secrets));
+                        let _ = reply.send(self.replan(&files, &env, secrets));
                     }
                     None => return,
                 },
                 Ok(()) = announced.changed() => self.record_announced(),
+                () = progress(&mut self.child) => self.release_held(),
                 () = sleep_until(&clock, wake) => {
                     let now = clock.now();
                     if self.collecting.as_ref().is_some_and(|c| c.quiet_at.min(c.at_the_latest) <= now) {
@@ -222,15 +235,21 @@ impl Publisher {
 
     /// Renders a set and puts it in place.
     fn place(&mut self, values: &BTreeMap<String, Placed>, now: Moment) -> Result<Place, NoSet> {
-        let Some(volume) = &mut self.volume else {
-            return Ok(Place { changed: Vec::new(), files: Vec::new(), moved: Moved::Unseen });
-        };
         let fields = values
             .iter()
             .map(|(name, placed)| {
                 (name.clone(), placed.value.as_ref().ok().map(|value| value.fields.clone()))
             })
             .collect();
+        let environment = self
+            .child
+            .as_ref()
+            .map(|child| child.render(&fields))
+            .transpose()
+            .map_err(|error| NoSet::Render(words(&error)))?;
+        let Some(volume) = &mut self.volume else {
+            return Ok(Place { changed: Vec::new(), files: Vec::new(), moved: Moved::Unseen, environment });
+        };
         let gone = values
             .iter()
             .filter(|(_, placed)| placed.value.as_ref().is_err_and(|lack| *lack == Lack::Expired))
@@ -244,10 +263,10 @@ impl Publisher {
         let set = Set { files, manifest: manifest(values, &self.links.clock) };
         match volume.publish(&set, now).map_err(|error| NoSet::Volume(error.to_string()))? {
             volume::Published::Generation { number, changed, .. } => {
-                Ok(Place { changed, files: names, moved: Moved::Generation(number) })
+                Ok(Place { changed, files: names, moved: Moved::Generation(number), environment })
             }
             volume::Published::Unchanged { number } => {
-                Ok(Place { changed: Vec::new(), files: names, moved: Moved::Stayed(number) })
+                Ok(Place { changed: Vec::new(), files: names, moved: Moved::Stayed(number), environment })
             }
         }
     }
@@ -293,12 +312,21 @@ impl Publisher {
             });
         }
         self.links.ready.send_replace(true);
-        for (secret, offer) in std::mem::take(&mut self.pending) {
-            let outcome = Ok(Published { generation, announced: now, awaits });
-            // A keeper that is gone needs no answer.
-            let _ = offer.answer.send(Answer { secret, key: offer.key, outcome });
+        let published = Published { generation, announced: now, awaits };
+        let mut offers: Vec<Offer> = std::mem::take(&mut self.pending).into_values().collect();
+        if let (Some(child), Some(environment)) = (&mut self.child, place.environment) {
+            offers = child.deliver(environment, &place.changed, published, offers);
         }
+        offers.into_iter().for_each(|offer| answer(offer, Ok(published)));
         self.tidy(now);
+    }
+
+    /// The command has what some offers waited for.
+    fn release_held(&mut self) {
+        let now = self.links.clock.now();
+        for (offer, published) in self.child.iter_mut().flat_map(|child| child.released(now)) {
+            answer(offer, Ok(published));
+        }
     }
 
     /// Tells the announcer. The first generation of all runs no action; one that an earlier
@@ -352,16 +380,22 @@ impl Publisher {
             // It ends the process, which says why. The receiver is gone only when it ends already.
             let _ = self.links.fatal.send(why);
         }
-        for (secret, offer) in std::mem::take(&mut self.pending) {
-            let outcome = Err(Refused { why: text.clone() });
-            let _ = offer.answer.send(Answer { secret, key: offer.key, outcome });
+        for offer in std::mem::take(&mut self.pending).into_values() {
+            answer(offer, Err(Refused { why: text.clone() }));
         }
     }
 
     /// Other files or secrets. What is in place stays until the new set is whole; a set that
     /// cannot be rendered or written leaves the old plan.
-    fn replan(&mut self, files: &Files, secrets: BTreeSet<String>) -> Result<(), String> {
+    fn replan(
+        &mut self,
+        files: &Files,
+        env: &BTreeMap<String, String>,
+        secrets: BTreeSet<String>,
+    ) -> Result<(), String> {
         let renderer = Renderer::new(files).map_err(|errors| all_words(&errors))?;
+        let variables = Variables::new(env).map_err(|errors| all_words(&errors))?;
+        let variables = self.child.as_mut().map(|child| child.replan(variables));
         let before = (
             std::mem::replace(&mut self.renderer, renderer),
             std::mem::replace(&mut self.secrets, secrets),
@@ -373,6 +407,9 @@ impl Publisher {
             self.publish();
             if let Some(why) = self.links.board.snapshot().refused {
                 (self.renderer, self.secrets, self.values) = before;
+                if let (Some(child), Some(variables)) = (&mut self.child, variables) {
+                    child.replan(variables);
+                }
                 return Err(why);
             }
         }
@@ -405,6 +442,7 @@ struct Place {
     changed: Vec<String>,
     files: Vec<String>,
     moved: Moved,
+    environment: Option<ChildEnvironment>,
 }
 
 enum Moved {
@@ -437,6 +475,18 @@ pub(crate) fn all_words(errors: &[RenderError]) -> String {
 
 fn words(error: &RenderError) -> String {
     error.to_string()
+}
+
+/// Answers an offer. A keeper that is gone needs none.
+fn answer(offer: Offer, outcome: Result<Published, Refused>) {
+    let _ = offer.answer.send(Answer { secret: offer.secret, key: offer.key, outcome });
+}
+
+async fn progress(child: &mut Option<Child>) {
+    match child {
+        Some(child) => child.progress().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn sleep_until(clock: &Clock, wake: Option<Moment>) {

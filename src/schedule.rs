@@ -2,8 +2,9 @@
 //! chance comes from a [`Dice`] that the caller holds. Shifting every moment by a constant shifts
 //! every answer by it.
 //!
-//! The rules, for a lease granted for `T` with overlap `O` (at most a third of `T`) and a margin
-//! for publishing `P` (a tenth of `T`, at most a second):
+//! The rules, for a lease granted for `T` with overlap `O` (at most a third of `T`) and a time `P` for
+//! publishing: a tenth of `T`, at most a second, and before it what the configuration puts between the
+//! store's answer and the announcement (`settle`, a restart and its splay; at most a quarter of `T`):
 //!
 //! - It is renewed at a fraction of `T` drawn between 0.6 and 0.7, earlier where `T - O - P` asks
 //!   for it (then with a tenth of spread), so that a renewal that brings nothing leaves room for
@@ -14,14 +15,19 @@
 //!   is the nearer one), a successor is fetched `O + P` before it.
 //! - What cannot be renewed is rotated where others are renewed.
 
+mod room;
+
 use std::time::Duration;
 
 use leasehold_core::Term;
 
 use crate::clock::Moment;
-use crate::config::model::Overlap;
 use crate::slot::{
     Awaits, Held, HeldSession, Life, MINT_WINDOW, Offered, Retiring, Retry, Revocation, Slot, Suspicion, Want,
+};
+
+pub use room::{
+    Lead, Room, Splay, lead, longest_room, margin, overlap, room, splay, splay_of_polled, widest,
 };
 
 /// The least time between two attempts at the same thing; only an expiry comes before it.
@@ -72,8 +78,8 @@ impl Default for Dice {
 /// What the configuration says of one secret's times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// See `lifecycle.overlap`.
-    pub overlap: Overlap,
+    /// How long before its end a successor is due.
+    pub room: Room,
     /// See `refresh`.
     pub refresh: Duration,
     /// See `lookup`.
@@ -109,29 +115,17 @@ pub enum Action {
     },
 }
 
-/// The overlap that counts for a grant.
-pub fn overlap(configured: Overlap, granted: Duration) -> Duration {
-    match configured {
-        Overlap::Auto => (granted / 5).min(Duration::from_secs(3_600)),
-        Overlap::Fixed(length) => length.min(granted / 3),
-    }
-}
-
-/// The longest overlap that counts for a grant.
-pub fn longest_overlap(configured: &[Overlap], granted: Duration) -> Duration {
-    configured.iter().map(|configured| overlap(*configured, granted)).max().unwrap_or_default()
-}
-
-/// The time set aside for publishing.
-pub fn margin(granted: Duration) -> Duration {
-    (granted / 10).min(Duration::from_secs(1))
-}
-
 /// The life of what was just granted. `before` is its life so far, for a renewal.
-pub fn life(before: Option<&Life>, term: Term, sent: Moment, configured: Overlap, dice: &mut Dice) -> Life {
+pub fn life(
+    before: Option<&Life>,
+    term: Term,
+    sent: Moment,
+    configured: impl Into<Room>,
+    dice: &mut Dice,
+) -> Life {
     let granted = before.map_or(term.ttl, |life| life.granted);
     let capped = before.is_some_and(|life| life.capped || term.ttl + margin(granted) < life.granted);
-    let reserve = overlap(configured, granted) + margin(granted);
+    let reserve = room(&configured.into(), granted) + margin(granted);
     let latest = term.ttl.saturating_sub(reserve);
     let latest = match term.renewable && !capped {
         true => latest.saturating_sub(GRAIN).max(FLOOR).min(latest),
@@ -178,7 +172,7 @@ pub fn effective_grant(held: &Held, session: Option<&HeldSession>) -> Option<Dur
 pub fn rotate_at(held: &Held, session: Option<&HeldSession>, policy: &Policy) -> Option<Moment> {
     let life = held.life.as_ref()?;
     let grant = effective_grant(held, session)?;
-    let reserve = overlap(policy.overlap, grant) + margin(grant);
+    let reserve = room(&policy.room, grant) + margin(grant);
     let own = if life.renewable { life.end.before(reserve) } else { life.renew_at };
     let session_last = session
         .filter(|_| held.hangs_on_session())
@@ -283,9 +277,9 @@ pub fn polls_per_hour(secrets: usize, batch: usize, refresh: Duration) -> f64 {
 
 /// When a session has to be replaced by a new log-in at the latest, as things stand: long enough
 /// before its end that what hangs on it can be fetched anew and overlap.
-pub fn replace_session_at(session: &HeldSession, overlaps: &[Overlap]) -> Option<Moment> {
+pub fn replace_session_at(session: &HeldSession, rooms: &[Room]) -> Option<Moment> {
     let life = session.life.as_ref()?;
-    let reserve = longest_overlap(overlaps, life.granted) + margin(life.granted) * 2;
+    let reserve = longest_room(rooms, life.granted) + margin(life.granted) * 2;
     Some(life.end.before(reserve))
 }
 

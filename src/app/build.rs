@@ -20,7 +20,7 @@ use crate::notify_app::Announcements;
 use crate::process::Programs;
 use crate::publisher::{self, Before, Publisher};
 use crate::render::Renderer;
-use crate::schedule::{Dice, Policy};
+use crate::schedule::{Dice, Lead, Policy, Room};
 use crate::status::Board;
 use crate::systemd::ServiceManager;
 use crate::volume::{self, Volume};
@@ -173,6 +173,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
 
 /// What each provider's keeper keeps, in the order of the providers' names.
 pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
+    let lead = Lead::default();
     config
         .providers
         .iter()
@@ -188,7 +189,7 @@ pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
                         required: secret.required,
                         on_expiry: secret.on_expiry,
                         policy: Policy {
-                            overlap: secret.overlap,
+                            room: Room { overlap: secret.overlap, lead },
                             refresh: secret.refresh,
                             lookup: secret.lookup,
                             heal_splay: config.lifecycle.heal_splay,
@@ -199,14 +200,14 @@ pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
                     (name.clone(), plan)
                 })
                 .collect();
-            let mut session_overlaps: Vec<_> = plans.values().map(|plan| plan.policy.overlap).collect();
-            session_overlaps.push(config.lifecycle.overlap);
-            session_overlaps.dedup();
+            let mut session_rooms: Vec<_> = plans.values().map(|plan| plan.policy.room).collect();
+            session_rooms.push(Room { overlap: config.lifecycle.overlap, lead });
+            session_rooms.dedup();
             let limited_uses = match mode {
                 Mode::Init => LimitedUses::StaticReads,
                 Mode::Run => LimitedUses::Refused,
             };
-            Charge { name: name.clone(), identity, plans, session_overlaps, limited_uses }
+            Charge { name: name.clone(), identity, plans, session_rooms, limited_uses }
         })
         .collect()
 }

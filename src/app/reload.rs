@@ -74,7 +74,12 @@ impl House {
     /// Gives the new plan to the tasks. The publisher goes first: it alone can refuse it.
     async fn take_over(&mut self, next: &Config) -> Result<(), String> {
         let (reply, answer) = oneshot::channel();
-        let plan = ToPublisher::Plan { files: next.files.clone(), secrets: build::names(next), reply };
+        let plan = ToPublisher::Plan {
+            files: next.files.clone(),
+            env: next.env.clone(),
+            secrets: build::names(next),
+            reply,
+        };
         let gone = || "the process is ending".to_owned();
         self.publisher.send(plan).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())??;

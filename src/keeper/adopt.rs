@@ -251,7 +251,7 @@ impl Keeper {
         self.orphans.push(Orphan {
             secret,
             reference,
-            at: now + schedule::longest_overlap(&self.session_overlaps, grant),
+            at: now + schedule::longest_room(&self.session_rooms, grant),
             held,
             revocation: Revocation::Due(Retry::default()),
         });

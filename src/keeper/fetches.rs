@@ -8,7 +8,7 @@ use crate::config::model::Overlap;
 use crate::events::Event;
 use crate::handover::Role;
 use crate::publisher::Lack;
-use crate::schedule;
+use crate::schedule::{self, Room};
 use crate::slot::{Candidate, Held, Offered, Retry, Revocation};
 
 /// Why a secret that is not required is left out while its store gives no good answer.
@@ -49,7 +49,7 @@ impl Keeper {
         session: &str,
         fetched: Fetched,
     ) {
-        let Some(held) = self.held(sent, session, &fetched, Overlap::Auto) else { return };
+        let Some(held) = self.held(sent, session, &fetched, Overlap::Auto.into()) else { return };
         if held.is_revocable() {
             self.record_held(name, String::new(), &held, Role::Unwanted);
             let now = self.links.clock.now();
@@ -69,7 +69,7 @@ impl Keeper {
         sent: Moment,
         session: &str,
         fetched: &Fetched,
-        overlap: Overlap,
+        room: Room,
     ) -> Option<Held> {
         let fields = fetched.fields.clone()?;
         Some(Held {
@@ -79,15 +79,15 @@ impl Keeper {
             lease: fetched.lease.clone(),
             session: session.to_owned(),
             issued: sent,
-            life: fetched.term.map(|term| schedule::life(None, term, sent, overlap, &mut self.dice)),
+            life: fetched.term.map(|term| schedule::life(None, term, sent, room, &mut self.dice)),
             changes_at: fetched.changes_in.map(|change| sent + change),
         })
     }
 
     pub(super) fn took(&mut self, name: &str, sent: Moment, session: &str, effect: Effect, fetched: Fetched) {
         let now = self.links.clock.now();
-        let Some(overlap) = self.secrets.get(name).map(|kept| kept.plan.policy.overlap) else { return };
-        let held = self.held(sent, session, &fetched, overlap);
+        let Some(room) = self.secrets.get(name).map(|kept| kept.plan.policy.room) else { return };
+        let held = self.held(sent, session, &fetched, room);
         let Some(kept) = self.secrets.get_mut(name) else { return };
         kept.slot.fetch_retry = Retry::default();
         kept.slot.denied_under = None;
@@ -134,7 +134,7 @@ impl Keeper {
         self.say_overlap(name, &held);
         self.record_held(name, fingerprint, &held, Role::Current);
         if let Some(unseen) = unseen {
-            self.give_up(name, &reference, unseen, overlap);
+            self.give_up(name, &reference, unseen, room.overlap);
         }
     }
 
@@ -158,8 +158,8 @@ impl Keeper {
         let session = self.sessions.held(&held.session);
         let Some(grant) = schedule::effective_grant(held, session) else { return };
         let Some(kept) = self.secrets.get_mut(name) else { return };
-        if let Overlap::Fixed(configured) = kept.plan.policy.overlap {
-            let effective = schedule::overlap(kept.plan.policy.overlap, grant);
+        if let Overlap::Fixed(configured) = kept.plan.policy.room.overlap {
+            let effective = schedule::overlap(kept.plan.policy.room.overlap, grant);
             if effective < configured && kept.overlap_said != Some(effective) {
                 kept.overlap_said = Some(effective);
                 self.links.events.emit(&Event::OverlapShortened { secret: name, configured, effective });

@@ -146,7 +146,7 @@ impl Keeper {
             return None;
         }
         // What hangs on a session that is about to be replaced would die with it.
-        if self.sessions.current_is_leaving(&self.session_overlaps, now) {
+        if self.sessions.current_is_leaving(&self.session_rooms, now) {
             return None;
         }
         if let Phase::Waiting(until) = self.phase

@@ -26,11 +26,11 @@ impl Keeper {
         if kept.slot.busy == Some(Busy::Renewing) {
             kept.slot.busy = None;
         }
-        let overlap = kept.plan.policy.overlap;
+        let room = kept.plan.policy.room;
         let Some(held) = kept.slot.newest_mut().filter(|held| held.key == key) else { return };
         match result {
             Ok(Some(term)) => {
-                let life = schedule::life(held.life.as_ref(), term, sent, overlap, &mut self.dice);
+                let life = schedule::life(held.life.as_ref(), term, sent, room, &mut self.dice);
                 let capped = life.capped;
                 held.life = Some(life);
                 let held = held.clone();

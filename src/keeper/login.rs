@@ -7,10 +7,9 @@ use leasehold_core::{Effect, Error, Kind, Login, Operation, Origin, Session};
 
 use super::{Fatal, Keeper, LimitedUses};
 use crate::clock::Moment;
-use crate::config::model::Overlap;
 use crate::events::Event;
 use crate::handover::Entry;
-use crate::schedule;
+use crate::schedule::{self, Room};
 use crate::slot::{HeldSession, Retry};
 
 use super::sessions::Learning;
@@ -86,7 +85,7 @@ impl Keeper {
         let due_again = self
             .sessions
             .current()
-            .and_then(|held| schedule::replace_session_at(held, &self.session_overlaps))
+            .and_then(|held| schedule::replace_session_at(held, &self.session_rooms))
             .is_some_and(|at| at <= now);
         self.sessions.login.retry = if due_again {
             // What we were given is as near its end as before: look again, but not in a loop.
@@ -190,7 +189,7 @@ impl Keeper {
     }
 
     /// What a session is replaced earlier by, and a second margin: its successor's log-in.
-    pub(super) fn session_reserve(&self, granted: Duration) -> Overlap {
-        Overlap::Fixed(schedule::longest_overlap(&self.session_overlaps, granted) + schedule::margin(granted))
+    pub(super) fn session_reserve(&self, granted: Duration) -> Room {
+        schedule::widest(&self.session_rooms, granted, schedule::margin(granted))
     }
 }

@@ -34,11 +34,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Moment};
-use crate::config::model::{OnExpiry, Overlap};
+use crate::config::model::OnExpiry;
 use crate::events::{Event, Events};
 use crate::handover::{Entry, EntryId, Handover};
 use crate::publisher::{Answer, ToPublisher};
-use crate::schedule::{Action, Dice, Policy};
+use crate::schedule::{Action, Dice, Policy, Room};
 use crate::slot::{Held, Slot};
 use crate::status::Board;
 
@@ -113,8 +113,8 @@ pub struct Charge {
     pub identity: String,
     /// By secret.
     pub plans: BTreeMap<String, Plan>,
-    /// The overlaps that they ask for: a session is replaced by the longest of them earlier.
-    pub session_overlaps: Vec<Overlap>,
+    /// The room that their successors need: a session is replaced by the widest of it earlier.
+    pub session_rooms: Vec<Room>,
     /// Which commands may hold a credential that serves a limited number of requests.
     pub limited_uses: LimitedUses,
 }
@@ -133,7 +133,7 @@ pub struct Keeper {
     name: String,
     identity: String,
     provider: Arc<dyn Provider>,
-    session_overlaps: Vec<Overlap>,
+    session_rooms: Vec<Room>,
     limited_uses: LimitedUses,
     secrets: BTreeMap<String, Kept>,
     orphans: Vec<Orphan>,
@@ -217,7 +217,7 @@ impl Keeper {
             name: charge.name,
             identity: charge.identity,
             provider,
-            session_overlaps: charge.session_overlaps,
+            session_rooms: charge.session_rooms,
             limited_uses: charge.limited_uses,
             secrets,
             orphans: Vec::new(),

@@ -19,6 +19,7 @@ impl Keeper {
             key: String::new(),
             value: Err(lack),
             urgent: None,
+            splay: Duration::ZERO,
             answer: self.answer_to.clone(),
         };
         // The publisher outlives the keepers.
@@ -32,6 +33,7 @@ impl Keeper {
             .get(name)
             .and_then(|kept| kept.slot.current.as_ref())
             .and_then(|current| schedule::effective_end(current, self.sessions.held(&current.session)));
+        let splay = self.splay(name);
         let Some(kept) = self.secrets.get_mut(name) else { return };
         let Some(candidate) = &mut kept.slot.candidate else { return };
         candidate.offer = Offered::Yes;
@@ -47,9 +49,33 @@ impl Keeper {
                 expires,
             }),
             urgent,
+            splay,
             answer: self.answer_to.clone(),
         };
         let _ = self.links.publisher.send(ToPublisher::Offer(offer));
+    }
+
+    /// Over what time a restart of the application for this secret's candidate may be spread: not at
+    /// all where what it has is gone or about to be.
+    fn splay(&self, name: &str) -> Duration {
+        let Some(kept) = self.secrets.get(name) else { return Duration::ZERO };
+        let Some(current) = kept.slot.current.as_ref().filter(|_| !kept.slot.expired) else {
+            return Duration::ZERO;
+        };
+        let lost = kept.slot.lost_key.as_ref() == Some(&current.key);
+        let session = self.sessions.held(&current.session);
+        let room = &kept.plan.policy.room;
+        match schedule::effective_grant(current, session) {
+            _ if lost => Duration::ZERO,
+            None => schedule::splay_of_polled(room, kept.plan.policy.refresh),
+            Some(grant) => {
+                let left = schedule::effective_end(current, session)
+                    .map(|end| end.since(self.links.clock.now()))
+                    .unwrap_or_default();
+                let later = schedule::overlap(room.overlap, grant) + room.lead.fixed;
+                schedule::splay(room, grant).min(left.saturating_sub(later))
+            }
+        }
     }
 
     /// The publisher answered an offer.
@@ -90,7 +116,7 @@ impl Keeper {
         let lost = kept.slot.lost_key.take_if(|key| *key == old.key).is_some();
         let grant = schedule::effective_grant(&old, self.sessions.held(&old.session));
         let overlap =
-            grant.map_or(Duration::ZERO, |grant| schedule::overlap(kept.plan.policy.overlap, grant));
+            grant.map_or(Duration::ZERO, |grant| schedule::overlap(kept.plan.policy.room.overlap, grant));
         if lost {
             self.let_go(&old.key);
             return;

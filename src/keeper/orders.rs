@@ -142,7 +142,7 @@ impl Keeper {
     /// its overlap; what is changed is fetched anew and then retired like any other.
     fn reload(&mut self, charge: Charge) {
         let now = self.links.clock.now();
-        self.session_overlaps = charge.session_overlaps;
+        self.session_rooms = charge.session_rooms;
         let mut before = std::mem::take(&mut self.secrets);
         for (name, plan) in charge.plans {
             let kept = match before.remove(&name) {
@@ -191,7 +191,7 @@ impl Keeper {
     /// A secret is gone from the configuration.
     fn part_with(&mut self, name: String, kept: Kept) {
         let reference = kept.plan.reference.clone();
-        let overlap = kept.plan.policy.overlap;
+        let overlap = kept.plan.policy.room.overlap;
         for held in kept.slot.all_held() {
             if held.is_revocable() {
                 let grant = schedule::effective_grant(held, self.sessions.held(&held.session));

@@ -12,8 +12,7 @@ use leasehold_core::{Origin, SecretBytes, Term};
 
 use super::{Keeper, Kept, Work};
 use crate::clock::Moment;
-use crate::config::model::Overlap;
-use crate::schedule;
+use crate::schedule::{self, Room};
 use crate::slot::{HeldSession, Retry, Want};
 
 /// All sessions of one provider.
@@ -104,10 +103,10 @@ impl Sessions {
     }
 
     /// Whether the current session is so near its end that what hangs on it waits for the next.
-    pub(super) fn current_is_leaving(&self, overlaps: &[Overlap], now: Moment) -> bool {
+    pub(super) fn current_is_leaving(&self, rooms: &[Room], now: Moment) -> bool {
         self.current()
             .filter(|held| held.session.origin == Origin::LoggedIn)
-            .and_then(|held| schedule::replace_session_at(held, overlaps))
+            .and_then(|held| schedule::replace_session_at(held, rooms))
             .is_some_and(|at| at <= now)
     }
 
@@ -175,13 +174,12 @@ impl Keeper {
         if self.sessions.login.under_way.is_none() {
             let at = match self.sessions.current() {
                 None => Some(now),
-                Some(current) => [
-                    self.sessions.login.wanted,
-                    schedule::replace_session_at(current, &self.session_overlaps),
-                ]
-                .into_iter()
-                .flatten()
-                .min(),
+                Some(current) => {
+                    [self.sessions.login.wanted, schedule::replace_session_at(current, &self.session_rooms)]
+                        .into_iter()
+                        .flatten()
+                        .min()
+                }
             };
             if let Some(at) = at {
                 due.push((self.sessions.login.retry.at.map_or(at, |retry| at.max(retry)), Work::Login));

@@ -1,7 +1,8 @@
 //! What keepers and the publisher say to each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use leasehold_core::Fields;
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +25,8 @@ pub enum ToPublisher {
     Plan {
         /// What is written.
         files: Files,
+        /// What the command is given, by name.
+        env: BTreeMap<String, String>,
         /// The secrets that there are.
         secrets: BTreeSet<String>,
         /// Whether the set was rendered and written, or why not: then the old plan stays.
@@ -43,6 +46,8 @@ pub struct Offer {
     pub value: Result<Value, Lack>,
     /// When what is in place for it ends: the publisher does not dawdle past that.
     pub urgent: Option<Moment>,
+    /// Over what time a restart of the application for it may be spread.
+    pub splay: Duration,
     /// Where the answer goes.
     pub answer: mpsc::UnboundedSender<Answer>,
 }

@@ -11,6 +11,7 @@ mod buffer;
 mod format;
 mod template;
 mod values;
+mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::config::model::{Content, File, Files, Output};
 use crate::volume::{Rendered, problem_of_component};
 use template::Templates;
 pub(crate) use template::environment;
+pub use variables::Variables;
 
 /// The secrets that files are rendered from, by name. `None`: one that is not required and left
 /// out.

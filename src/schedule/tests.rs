@@ -7,6 +7,7 @@ use leasehold_core::{Bound, Fields, Lease, Origin, SecretBytes, Session};
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::model::Overlap;
 use crate::slot::Candidate;
 
 const ZERO: Moment = Moment::from_zero(Duration::from_secs(1_000_000));
@@ -41,7 +42,7 @@ fn session(life: Option<Life>) -> HeldSession {
 
 fn policy(overlap: Overlap) -> Policy {
     Policy {
-        overlap,
+        room: overlap.into(),
         refresh: Duration::from_secs(300),
         lookup: None,
         heal_splay: Duration::from_secs(10),

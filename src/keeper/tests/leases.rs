@@ -260,7 +260,8 @@ async fn twenty_five_polled_secrets_stay_together_in_as_few_requests_as_the_stor
 
 #[tokio::test(start_paused = true)]
 async fn an_overlap_above_a_third_of_the_grant_is_cut_to_it_and_said() {
-    let policy = Policy { overlap: Overlap::Fixed(Duration::from_secs(3_600)), ..Setup::default().policy };
+    let policy =
+        Policy { room: Overlap::Fixed(Duration::from_secs(3_600)).into(), ..Setup::default().policy };
     let mut rig = Setup { yaml: "{ ttl: 60s, max_ttl: 1h }", policy, ..Setup::default() }.start();
     rig.is_ready().await;
     assert!(rig.said("third"), "{:?}", rig.events.recorded());
@@ -288,7 +289,7 @@ async fn the_ceiling_on_mints_holds_and_is_said() {
 #[tokio::test(start_paused = true)]
 async fn a_generation_stays_readable_until_the_leases_in_it_that_were_replaced_are_revoked() {
     let scratch = scratch();
-    let policy = Policy { overlap: Overlap::Fixed(30 * SECOND), ..Setup::default().policy };
+    let policy = Policy { room: Overlap::Fixed(30 * SECOND).into(), ..Setup::default().policy };
     let mut rig = Setup {
         yaml: "{ ttl: 100s, renewable: false }",
         policy,

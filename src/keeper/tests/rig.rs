@@ -20,7 +20,7 @@ use crate::keeper::{Charge, EndMode, Fatal, Keeper, Left, LimitedUses, Links, Or
 use crate::notify_app::Announcements;
 use crate::publisher::{self, Before, NoSet, Publisher};
 use crate::render::Renderer;
-use crate::schedule::{Dice, Policy};
+use crate::schedule::{Dice, Policy, Room};
 use crate::status::{Board, SecretState};
 use crate::volume::Volume;
 
@@ -59,7 +59,7 @@ impl Default for Setup {
             yaml: "{}",
             secrets: vec![("db", "database/creds/web")],
             policy: Policy {
-                overlap: Overlap::Auto,
+                room: Overlap::Auto.into(),
                 refresh: Duration::from_secs(300),
                 lookup: None,
                 heal_splay: Duration::from_secs(10),
@@ -199,9 +199,9 @@ impl Setup {
 }
 
 fn charge(plans: BTreeMap<String, Plan>, limited_uses: LimitedUses) -> Charge {
-    let mut session_overlaps: Vec<Overlap> = plans.values().map(|plan| plan.policy.overlap).collect();
-    session_overlaps.push(Overlap::Auto);
-    Charge { name: "mock".to_owned(), identity: "mock".to_owned(), plans, session_overlaps, limited_uses }
+    let mut session_rooms: Vec<Room> = plans.values().map(|plan| plan.policy.room).collect();
+    session_rooms.push(Overlap::Auto.into());
+    Charge { name: "mock".to_owned(), identity: "mock".to_owned(), plans, session_rooms, limited_uses }
 }
 
 impl Rig {

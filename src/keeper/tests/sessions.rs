@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn a_session_that_reaches_its_max_ttl_is_replaced_without_refetching_what_does_not_hang_on_it() {
     let scratch = scratch();
     let policy = Policy {
-        overlap: Overlap::Fixed(2 * SECOND),
+        room: Overlap::Fixed(2 * SECOND).into(),
         refresh: Duration::from_secs(3_600),
         ..Setup::default().policy
     };
@@ -42,7 +42,7 @@ async fn a_session_that_reaches_its_max_ttl_is_replaced_without_refetching_what_
 
 #[tokio::test(start_paused = true)]
 async fn an_old_session_is_revoked_only_after_its_leases_successors_had_their_overlap() {
-    let policy = Policy { overlap: Overlap::Fixed(2 * SECOND), ..Setup::default().policy };
+    let policy = Policy { room: Overlap::Fixed(2 * SECOND).into(), ..Setup::default().policy };
     let mut rig = Setup {
         yaml: "{ ttl: 60s, max_ttl: 10m, session: { ttl: 15s, max_ttl: 15s } }",
         policy,
@@ -170,7 +170,7 @@ async fn a_given_session_near_its_end_is_asked_for_again_without_hurry_and_its_e
 
 #[tokio::test(start_paused = true)]
 async fn leases_of_a_given_session_that_was_replaced_are_revoked_by_id_once_they_are_replaced() {
-    let policy = Policy { overlap: Overlap::Fixed(SECOND), ..Setup::default().policy };
+    let policy = Policy { room: Overlap::Fixed(SECOND).into(), ..Setup::default().policy };
     let mut rig = Setup {
         policy,
         yaml: "{ ttl: 60s, renewable: false, session: { given: true, ttl: 1h, max_ttl: 2h } }",

@@ -1,0 +1,126 @@
+//! The way to the command that `exec` runs: what it is to be given, and what it has.
+//!
+//! With each set the publisher renders `env`, too. Where its bytes changed, the replaced credentials
+//! are in use until the command runs with the new ones: those offers are answered only then, so that
+//! an overlap begins when the application has the successor.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::SecretBytes;
+use tokio::sync::watch;
+
+use super::Published;
+use crate::clock::Moment;
+use crate::render::{RenderError, Secrets, Variables};
+
+/// The rendered `env`.
+pub type ChildEnvironment = BTreeMap<String, SecretBytes>;
+
+/// What the command is to be given.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Counts deliveries. It grows.
+    pub number: u64,
+    /// The generation in place.
+    pub generation: u64,
+    /// Its part of the environment.
+    pub environment: Arc<ChildEnvironment>,
+    /// The files whose bytes changed; of deliveries that the command missed, the last one's.
+    pub changed: Vec<String>,
+    /// Over what time a restart for it may be spread.
+    pub splay: Duration,
+}
+
+/// The two ends between the publisher and the one who runs the command.
+pub struct Line {
+    /// The newest delivery.
+    pub deliveries: watch::Receiver<Option<Delivery>>,
+    /// The number of the delivery that the command has.
+    pub has: watch::Sender<u64>,
+}
+
+/// The publisher's end.
+pub struct Child {
+    variables: Variables,
+    deliveries: watch::Sender<Option<Delivery>>,
+    has: watch::Receiver<u64>,
+    number: u64,
+    environment: Option<Arc<ChildEnvironment>>,
+    /// Answers that wait until the command has a delivery, and its number.
+    held: Vec<(u64, super::Offer, Published)>,
+}
+
+impl Child {
+    /// Both ends.
+    pub fn new(variables: Variables) -> (Self, Line) {
+        let (deliveries, delivered) = watch::channel(None);
+        let (had, has) = watch::channel(0);
+        let child = Self { variables, deliveries, has, number: 0, environment: None, held: Vec::new() };
+        (child, Line { deliveries: delivered, has: had })
+    }
+
+    /// What the command would be given with these values.
+    pub(super) fn render(&self, secrets: &Secrets) -> Result<ChildEnvironment, RenderError> {
+        self.variables.render(secrets)
+    }
+
+    /// Other templates from now on; the ones before, to go back to.
+    pub(super) fn replan(&mut self, variables: Variables) -> Variables {
+        std::mem::replace(&mut self.variables, variables)
+    }
+
+    /// Gives it on. Returns those of the offers that need not wait for the command.
+    pub(super) fn deliver(
+        &mut self,
+        environment: ChildEnvironment,
+        changed: &[String],
+        published: Published,
+        offers: Vec<super::Offer>,
+    ) -> Vec<super::Offer> {
+        let same = self.environment.as_deref() == Some(&environment);
+        if same && changed.is_empty() {
+            return offers;
+        }
+        let uses: &BTreeSet<String> = self.variables.uses();
+        let environment = match (&self.environment, same) {
+            (Some(before), true) => Arc::clone(before),
+            _ => Arc::new(environment),
+        };
+        self.environment = Some(Arc::clone(&environment));
+        self.number += 1;
+        let (waiting, at_once): (Vec<_>, Vec<_>) =
+            offers.into_iter().partition(|offer| !same && uses.contains(&offer.secret));
+        let splay = waiting.iter().map(|offer| offer.splay).min().unwrap_or_default();
+        self.deliveries.send_replace(Some(Delivery {
+            number: self.number,
+            generation: published.generation,
+            environment,
+            changed: changed.to_vec(),
+            splay,
+        }));
+        self.held.extend(waiting.into_iter().map(|offer| (self.number, offer, published)));
+        at_once
+    }
+
+    /// Returns when the command has something new. Never, where nobody runs one any more.
+    pub(super) async fn progress(&mut self) {
+        if self.has.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The answers that waited for what the command has now.
+    pub(super) fn released(&mut self, now: Moment) -> Vec<(super::Offer, Published)> {
+        let has = *self.has.borrow_and_update();
+        let (released, held) =
+            std::mem::take(&mut self.held).into_iter().partition(|(number, ..)| *number <= has);
+        self.held = held;
+        let released: Vec<(u64, super::Offer, Published)> = released;
+        released
+            .into_iter()
+            .map(|(_, offer, published)| (offer, Published { announced: now, ..published }))
+            .collect()
+    }
+}

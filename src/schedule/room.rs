@@ -1,0 +1,100 @@
+//! The room that a successor needs before the end of what it replaces.
+
+use std::time::Duration;
+
+use crate::config::model::Overlap;
+
+/// How long before its end a credential is replaced, beside the margin for publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The least time that it outlives the announcement of its successor.
+    pub overlap: Overlap,
+    /// The time from the store's answer to that announcement.
+    pub lead: Lead,
+}
+
+/// What passes between the store's answer and the announcement, by configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lead {
+    /// The same whatever the grant: `settle`, and under `exec` what a restart takes.
+    pub fixed: Duration,
+    /// How restarts of replicas are spread.
+    pub splay: Splay,
+}
+
+/// See `exec.splay`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Splay {
+    /// Nothing is restarted, or everything at once.
+    #[default]
+    None,
+    /// Over a quarter of the overlap; over its refresh what is polled.
+    Auto,
+    /// Over this time.
+    Fixed(Duration),
+}
+
+impl From<Overlap> for Room {
+    fn from(overlap: Overlap) -> Self {
+        Self { overlap, lead: Lead::default() }
+    }
+}
+
+/// The overlap that counts for a grant.
+pub fn overlap(configured: Overlap, granted: Duration) -> Duration {
+    match configured {
+        Overlap::Auto => (granted / 5).min(Duration::from_secs(3_600)),
+        Overlap::Fixed(length) => length.min(granted / 3),
+    }
+}
+
+/// Over what time the restart for a new credential may be spread.
+pub fn splay(room: &Room, granted: Duration) -> Duration {
+    let wanted = match room.lead.splay {
+        Splay::None => Duration::ZERO,
+        Splay::Auto => overlap(room.overlap, granted) / 4,
+        Splay::Fixed(length) => length,
+    };
+    wanted.min((granted / 4).saturating_sub(room.lead.fixed))
+}
+
+/// The same for a value that does not end and is read this often.
+pub fn splay_of_polled(room: &Room, refresh: Duration) -> Duration {
+    match room.lead.splay {
+        Splay::None => Duration::ZERO,
+        Splay::Auto => refresh,
+        Splay::Fixed(length) => length,
+    }
+}
+
+/// How much earlier a rotation is due for what comes before the announcement; at most a quarter of
+/// the grant.
+pub fn lead(room: &Room, granted: Duration) -> Duration {
+    (room.lead.fixed + splay(room, granted)).min(granted / 4)
+}
+
+/// Overlap and lead together.
+pub fn room(room: &Room, granted: Duration) -> Duration {
+    overlap(room.overlap, granted) + lead(room, granted)
+}
+
+/// The longest of several.
+pub fn longest_room(rooms: &[Room], granted: Duration) -> Duration {
+    rooms.iter().map(|one| room(one, granted)).max().unwrap_or_default()
+}
+
+/// A room as wide as the widest of several, with `more` before the announcement.
+pub fn widest(rooms: &[Room], granted: Duration, more: Duration) -> Room {
+    let longest = |length: fn(&Room, Duration) -> Duration| {
+        rooms.iter().map(|room| length(room, granted)).max().unwrap_or_default()
+    };
+    Room {
+        overlap: Overlap::Fixed(longest(|room, granted| overlap(room.overlap, granted))),
+        lead: Lead { fixed: longest(lead) + more, splay: Splay::None },
+    }
+}
+
+/// The time set aside for publishing.
+pub fn margin(granted: Duration) -> Duration {
+    (granted / 10).min(Duration::from_secs(1))
+}
