@@ -166,6 +166,7 @@ impl<C: Command> Supervisor<C> {
         };
         let clock = self.links.clock.clone();
         loop {
+            let due = self.due();
             tokio::select! {
                 biased;
                 happened = running.next() => match happened {
@@ -185,7 +186,7 @@ impl<C: Command> Supervisor<C> {
                     None => return End::Unstarted,
                 },
                 Ok(()) = self.links.line.deliveries.changed() => self.look(&running),
-                () = sleep_until(&clock, self.due()) => self.advance(&running),
+                () = sleep_until(&clock, due) => self.advance(&running),
             }
         }
     }
@@ -283,7 +284,7 @@ impl<C: Command> Supervisor<C> {
         if self.wish != Wish::Life {
             return;
         }
-        let Phase::Running | Phase::Due(_) = self.phase else {
+        let (Phase::Running | Phase::Due(_)) = self.phase else {
             // It starts with the newest in a moment.
             return;
         };
