@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod check;
+mod exec;
 mod exit;
 mod run;
 mod termination;
@@ -54,7 +55,7 @@ fn usage(error: &clap::Error, termination: &Termination) -> Exit {
         let _ = writeln!(io::stderr().lock(), "  tip: name a configuration file with `-c FILE`");
     }
     // A pod whose arguments are wrong says so where a pod is looked at.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "run" || word == "init") {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "run" || word == "init" || word == "exec") {
         let text = error.to_string();
         termination.write(text.lines().next().unwrap_or_default());
     }
@@ -73,6 +74,7 @@ fn command(command: Command, environment: Environment, termination: &Termination
     match command {
         Command::Run { files } => run::run(Mode::Run, files.config, environment, termination),
         Command::Init { files } => run::run(Mode::Init, files.config, environment, termination),
+        Command::Exec { files, command } => exec::exec(files.config, command, environment, termination),
         Command::Check { files, online } => check::check(files.config, online, &environment),
         Command::Status { files, watch, json } => ask::status(files.config, &environment, watch, json),
         Command::Refresh { files, secrets } => ask::refresh(files.config, &environment, &secrets),
