@@ -10,6 +10,7 @@ mod end;
 mod failure;
 mod reload;
 mod signals;
+mod successor;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::status::Board;
 use crate::systemd::ServiceManager;
 pub use failure::Failure;
 use signals::{Ending, Signals, Told};
+pub use successor::Successor;
 
 /// How the process works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +128,9 @@ struct House {
     serving: JoinSet<()>,
     cancel: CancellationToken,
     handed_over: HandedOver,
+    /// Why there is no hand-over, where there is none.
+    no_handover: Option<String>,
+    successor: Successor,
 }
 
 /// Whether a successor can take over what is held.
@@ -254,6 +259,10 @@ impl House {
                 // Whoever asked may have gone.
                 let _ = reply.send(result.map_err(|refused| refused.to_string()));
             }
+            Command::Handover { successor, reply } => {
+                // Whoever asked may have gone; it holds all the same.
+                let _ = reply.send(self.expect(successor));
+            }
             Command::Stale { secret, reply } => {
                 let Some(keeper) = self.keeper_of(&secret) else {
                     let _ = reply.send(Err(format!("there is no secret \"{secret}\"")));
@@ -342,8 +351,9 @@ pub(crate) fn length(length: Duration) -> String {
 }
 
 /// What is taken back at the end, by how it came.
-fn mode_of(outcome: &Outcome, mode: Mode, published: bool, config: &Config) -> EndMode {
+fn mode_of(outcome: &Outcome, mode: Mode, published: bool, config: &Config, successor: Successor) -> EndMode {
     match (outcome, mode) {
+        (Outcome::Told(Ending::Terminate), Mode::Run) if successor == Successor::Expected => EndMode::Leave,
         (Outcome::Done, _) => EndMode::Leave,
         (Outcome::Failed(_), _) => EndMode::Unpublished,
         (Outcome::ApplicationEnded, _) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,

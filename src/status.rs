@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub acknowledged: Option<u64>,
     /// True from the first termination signal on.
     pub ending: bool,
+    /// True where the next SIGTERM leaves everything to a successor.
+    pub handover: bool,
 }
 
 /// Whether the application may count on its files.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Ending, Failure, HandedOver, House, Mode, Outcome};
+use super::{Ending, Failure, HandedOver, House, Mode, Outcome, Successor};
 use crate::config::model::Lifecycle;
 use crate::events::Event;
 use crate::keeper::{EndMode, Order};
@@ -28,16 +28,18 @@ impl House {
     /// Ends everything, in the order that keeps the application served for longest.
     pub(super) async fn close(mut self, outcome: Outcome) -> Result<(), Failure> {
         let published = *self.ready.borrow();
-        let mode = super::mode_of(&outcome, self.mode, published, &self.config);
+        let mode = super::mode_of(&outcome, self.mode, published, &self.config, self.successor);
+        let succeeded = mode == EndMode::Leave && self.successor == Successor::Expected;
         // The second signal skips the wait, the third ends it all: also where there is no wait.
         let mut signals = Signalled(0);
         if let Outcome::Told(ending) = &outcome {
             signals.count();
-            if self.mode == Mode::Run && published {
+            // A successor waits for our locks; the application has what it needs.
+            if self.mode == Mode::Run && published && !succeeded {
                 self.wait(*ending, &mut signals).await;
             }
         }
-        if mode == EndMode::Leave && self.mode == Mode::Init {
+        if mode == EndMode::Leave && (self.mode == Mode::Init || succeeded) {
             self.say_when_it_ends();
         }
         let status = match mode {
@@ -148,7 +150,7 @@ impl House {
         }
     }
 
-    /// `init` says when the set ends if nobody takes it over.
+    /// Who leaves the set to another process says when it ends if nobody takes it over.
     fn say_when_it_ends(&self) {
         let now = self.clock.now();
         let snapshot = self.board.snapshot();

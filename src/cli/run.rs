@@ -1,24 +1,18 @@
 //! `run` and `init`: the process is made hard to look into, the configuration is read, the log
 //! starts, and the engine takes over.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use leasehold_core::Environment;
 
 use super::termination::Termination;
-use super::{Exit, fail, load};
+use super::{Exit, Sources, fail, load};
 use crate::app::{App, Failure, Mode};
 use crate::config::Config;
 use crate::events::line::one_line;
 use crate::{config, logging, process, systemd};
 
-pub(super) fn run(
-    mode: Mode,
-    given: Vec<PathBuf>,
-    environment: Environment,
-    termination: &Termination,
-) -> Exit {
+pub(super) fn run(mode: Mode, given: Sources, environment: Environment, termination: &Termination) -> Exit {
     let outcome = prepare(given, &environment).and_then(|config| engine(mode, config, environment));
     match outcome {
         Ok(()) => Exit::Done,
@@ -31,7 +25,7 @@ pub(super) fn run(
 
 /// Everything that has to happen before a thread is started. What is wrong has been said; the
 /// error is the exit code and the one line for the termination message.
-fn prepare(given: Vec<PathBuf>, environment: &Environment) -> Result<Config, (Exit, String)> {
+fn prepare(given: Sources, environment: &Environment) -> Result<Config, (Exit, String)> {
     let unhardened = process::harden().err();
     let config = load(given, environment)?;
     logging::start(config.log);
