@@ -73,8 +73,7 @@ fn the_next_sigterm_leaves_all_to_a_successor_which_goes_on_with_the_same_lease(
     // What was said held for one end.
     says_it_in_its_status(&config, false);
 
-    second.signal(Signal::TERM);
-    second.signal(Signal::TERM);
+    second.signal(Signal::INT);
     assert_eq!(second.wait(SOON), Exit::Code(0), "{}", second.stderr());
     stage.nothing_is_left();
     assert!(!vault().token_lives(&tokens[0]));

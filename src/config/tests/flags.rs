@@ -8,6 +8,9 @@ use super::good::SMALL;
 
 const VAULT: [(&str, &str); 2] = [("VAULT_ADDR", "https://vault:8200"), ("VAULT_TOKEN", "hvs.canary")];
 
+/// Colons belong to the path.
+const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:web-AbCdEf";
+
 fn secrets(given: &[&str]) -> Vec<SecretFlag> {
     given.iter().map(|text| SecretFlag::parse(text).unwrap()).collect()
 }
@@ -99,7 +102,11 @@ fn the_printed_file_means_the_same() {
         let from_file = from_file.unwrap_or_else(|report| panic!("{report}\n{text}"));
         assert_eq!(meaning(from_file), meaning(alone(&flags, &VAULT).unwrap()), "{text}");
     }
-    insta::assert_snapshot!(printed(&[], &psql(Form::Command)).unwrap());
+    // As the documentation shows it.
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/without-a-file.md")).unwrap();
+    let shown = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    assert_eq!(shown, Some(&*printed(&[], &psql(Form::Command)).unwrap()));
 }
 
 #[test]
@@ -118,7 +125,7 @@ fn beside_a_file_the_flags_are_one_more_of_them() {
         files.load_with(&flags, &[("AWS_REGION", "eu-west-1")]).unwrap_or_else(|report| panic!("{report}"));
     // The file's own provider: no VAULT_ADDR is needed.
     assert_eq!(config.secrets["api"].provider, "vault");
-    assert_eq!(config.secrets["blob"].reference.path, "arn:aws:secretsmanager:eu-west-1:1:secret:a");
+    assert_eq!(config.secrets["blob"].reference.path, ARN);
     assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["aws", "vault"]);
     // What the file leaves out has the file's defaults.
     assert_eq!(config.files, Wanted::EveryField);
