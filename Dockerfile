@@ -39,6 +39,16 @@ COPY tests/cluster/application tests/cluster/application
 COPY deploy/release deploy/release
 RUN /toolchain build "$TARGETARCH" "$FEATURES" "$CARGO_AUDITABLE" /leasehold
 
+# docker build --target install: for the exec wrapper in a pod, whose init container copies the binary into a
+# volume (`leasehold install DIR`). There anybody may read it: it holds no secret. Where it is run, in the
+# application's container, the process closes itself to others once it has started.
+FROM scratch AS install
+COPY --from=build --chmod=0755 /leasehold /leasehold
+ENV PATH=/ RUST_BACKTRACE=0
+USER 65532:65532
+ENTRYPOINT ["/leasehold"]
+CMD ["install", "/leasehold-binary"]
+
 FROM scratch
 ARG VERSION=0.1.0
 ARG REVISION=

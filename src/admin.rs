@@ -10,6 +10,7 @@
 //! | admin | `GET /v1/live` | | `{"live": true}` |
 //! | admin | `GET /v1/ready` | | 200 or 503, `{"ready": …, "message": …}` |
 //! | admin | `POST /v1/refresh` | `{"secrets": ["db"]}`; none, or no names: all | `{"secrets": {"db": WORDS}}` |
+//! | admin | `POST /v1/handover` | `{"cancel": false}` | `{"message": …}` |
 //! | ack | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}` |
 //! | ack | `POST /v1/stale` | `{"secret": "db"}` | `{"message": …}` |
 //!
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::Successor;
 use crate::clock::Clock;
 use crate::config::model::{self, Config, Files};
 use crate::events::{Event, Events};
@@ -62,6 +64,13 @@ pub enum Command {
         name: Option<String>,
         /// The generation that is acknowledged now.
         reply: oneshot::Sender<Result<u64, String>>,
+    },
+    /// Note who comes after this process.
+    Handover {
+        /// Who.
+        successor: Successor,
+        /// What that means.
+        reply: oneshot::Sender<Result<String, String>>,
     },
     /// The application was refused with a secret.
     Stale {

@@ -11,6 +11,7 @@ mod end;
 mod failure;
 mod reload;
 mod signals;
+mod successor;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use command::Commanded;
 pub use command::CommandLine;
 pub use failure::Failure;
 use signals::{Ending, Signals, Told};
+pub use successor::Successor;
 
 /// How the process works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +154,9 @@ struct House {
     serving: JoinSet<()>,
     cancel: CancellationToken,
     handed_over: HandedOver,
+    /// Why there is no hand-over, where there is none.
+    no_handover: Option<String>,
+    successor: Successor,
 }
 
 /// Whether a successor can take over what is held.
@@ -291,6 +296,10 @@ impl House {
                 // Whoever asked may have gone.
                 let _ = reply.send(result.map_err(|refused| refused.to_string()));
             }
+            Command::Handover { successor, reply } => {
+                // Whoever asked may have gone; it holds all the same.
+                let _ = reply.send(self.expect(successor));
+            }
             Command::Stale { secret, reply } => {
                 let Some(keeper) = self.keeper_of(&secret) else {
                     let _ = reply.send(Err(format!("there is no secret \"{secret}\"")));
@@ -383,6 +392,7 @@ fn mode_of(outcome: &Outcome, house: &House, published: bool) -> EndMode {
     let (mode, config) = (house.mode, &house.config);
     match (outcome, mode) {
         (Outcome::CommandEnded(end), _) => house.mode_after(end),
+        (Outcome::Told(Ending::Terminate), Mode::Run) if house.successor == Successor::Expected => EndMode::Leave,
         (Outcome::Done, _) => EndMode::Leave,
         (Outcome::Failed(_), _) => EndMode::Unpublished,
         (Outcome::ApplicationEnded, _) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,

@@ -15,15 +15,16 @@ mod version;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use leasehold_core::Environment;
 
-use crate::app::Mode;
-use crate::config::{self, Config};
-use crate::process;
+use crate::app::{Mode, Successor};
+use crate::config::flags::Form;
+use crate::config::{self, Config, Flags};
+use crate::{install, process};
 use arguments::{Arguments, Command};
 pub use exit::Exit;
 use termination::Termination;
@@ -72,10 +73,32 @@ fn names_a_file(error: &clap::Error) -> bool {
 
 fn command(command: Command, environment: Environment, termination: &Termination) -> Exit {
     match command {
-        Command::Run { files } => run::run(Mode::Run, files.config, environment, termination),
-        Command::Init { files } => run::run(Mode::Init, files.config, environment, termination),
-        Command::Exec { files, command } => exec::exec(files.config, command, environment, termination),
-        Command::Check { files, online } => check::check(files.config, online, &environment),
+        Command::Run { files, inline } if inline.print_config => print(files.config, inline.flags(Form::Pod)),
+        Command::Init { files, inline } if inline.print_config => {
+            print(files.config, inline.flags(Form::Pod))
+        }
+        Command::Check { files, inline, .. } if inline.print_config => {
+            print(files.config, inline.flags(Form::Pod))
+        }
+        Command::Run { files, inline } => {
+            let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
+            run::run(Mode::Run, sources, environment, termination)
+        }
+        Command::Init { files, inline } => {
+            let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
+            run::run(Mode::Init, sources, environment, termination)
+        }
+        Command::Exec { files, inline, .. } if inline.print_config => {
+            print(files.config, inline.flags(Form::Command))
+        }
+        Command::Exec { files, inline, command } => {
+            let sources = Sources { files: files.config, flags: inline.flags(Form::Command) };
+            exec::exec(sources, command, environment, termination)
+        }
+        Command::Check { files, inline, online } => {
+            let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
+            check::check(sources, online, &environment)
+        }
         Command::Status { files, watch, json } => ask::status(files.config, &environment, watch, json),
         Command::Refresh { files, secrets } => ask::refresh(files.config, &environment, &secrets),
         Command::Probe { files, what, wait } => ask::probe(files.config, &environment, what, wait),
@@ -83,12 +106,37 @@ fn command(command: Command, environment: Environment, termination: &Termination
             ask::ack(files.config, &environment, generation, name.as_deref())
         }
         Command::Stale { files, secret } => ask::stale(files.config, &environment, &secret),
+        Command::Handover { files, cancel } => {
+            let successor = if cancel { Successor::Nobody } else { Successor::Expected };
+            ask::hand_over(files.config, &environment, successor)
+        }
+        Command::Install { directory } => install(&directory, termination),
         Command::Version { verbose } => answer(&version::text(verbose)),
         Command::Schema => schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "leasehold", &mut script);
             answer(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// The file that these flags stand for.
+fn print(files: Vec<PathBuf>, flags: Flags) -> Exit {
+    match config::printed(&files, &flags) {
+        Ok(text) => answer(&text),
+        Err(report) => fail(Exit::Configuration, &report),
+    }
+}
+
+/// The path of the copy, also where it was there already.
+fn install(directory: &Path, termination: &Termination) -> Exit {
+    match install::install(directory) {
+        Ok(installed) => answer(&installed.path.display().to_string()),
+        Err(why) => {
+            // It runs in an init container.
+            termination.write(&why);
+            fail(Exit::Output, &why)
         }
     }
 }
@@ -100,9 +148,18 @@ fn schema() -> Exit {
     }
 }
 
-/// The configuration of `given` or of the default places, or the report said.
-fn load(given: Vec<PathBuf>, environment: &Environment) -> Result<Config, (Exit, String)> {
-    Config::load(&config::locate(given, environment), environment).map_err(|report| {
+/// Where the configuration comes from.
+struct Sources {
+    files: Vec<PathBuf>,
+    flags: Flags,
+}
+
+/// The configuration of the files and flags that are given, or of the default places where neither
+/// can stand alone; or the report said.
+fn load(given: Sources, environment: &Environment) -> Result<Config, (Exit, String)> {
+    let Sources { files, flags } = given;
+    let files = if flags.stand_alone() { files } else { config::locate(files, environment) };
+    Config::load_with(&files, &flags, environment).map_err(|report| {
         let line = report.first_line();
         (fail(Exit::Configuration, &report), line)
     })

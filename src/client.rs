@@ -18,6 +18,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 
 use crate::admin::{ACK_SOCKET, Report};
+use crate::app::Successor;
 use crate::clock::Clock;
 use crate::config::model;
 use connection::{Reply, Target};
@@ -160,6 +161,15 @@ impl Client {
         let body = serde_json::json!({ "secrets": secrets });
         let reply = self.ask(&target, Method::POST, "/v1/refresh", Some(body), LONG).await?;
         Ok(reply.json::<Words>(&target)?.secrets)
+    }
+
+    /// Has the next SIGTERM leave everything to a successor, or takes that back. Returns what it
+    /// means, in words.
+    pub async fn hand_over(&self, successor: Successor) -> Result<String, ClientError> {
+        let target = self.admin()?;
+        let body = serde_json::json!({ "cancel": successor == Successor::Nobody });
+        let reply = self.ask(&target, Method::POST, "/v1/handover", Some(body), SHORT).await?;
+        Ok(reply.json::<Words>(&target)?.message)
     }
 
     /// Says that the application uses a generation, the newest where `None`. Returns the one that

@@ -13,6 +13,7 @@ pub mod config;
 pub mod events;
 pub mod handover;
 mod http_server;
+pub mod install;
 pub mod keeper;
 pub mod lock;
 pub mod logging;

@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub ending: bool,
     /// The command, under `exec`.
     pub command: Option<CommandState>,
+    /// True where the next SIGTERM leaves everything to a successor.
+    pub handover: bool,
 }
 
 /// Whether the application may count on its files.

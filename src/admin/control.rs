@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 
 use super::{Command, House, Report, body, error, json, not_allowed};
+use crate::app::Successor;
 use crate::config::model::Uid;
 use crate::http_server::{Answer, Handler, Request};
 use crate::status::Readiness;
@@ -25,6 +26,12 @@ struct Refresh {
     secrets: Vec<String>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Handover {
+    cancel: bool,
+}
+
 impl Control {
     pub(super) fn new(house: House, uids: Vec<Uid>) -> Self {
         Self { house, uids }
@@ -35,6 +42,13 @@ impl Control {
         self.house.known(&secrets)?;
         let done = self.house.run(PATIENCE, |reply| Command::Refresh { secrets, reply }).await?;
         Ok(json(StatusCode::OK, &serde_json::json!({ "secrets": done })))
+    }
+
+    async fn hand_over(&self, request: &Request) -> Result<Answer, Answer> {
+        let Handover { cancel } = body(&request.body, r#"{"cancel": false}"#)?;
+        let successor = if cancel { Successor::Nobody } else { Successor::Expected };
+        let message = self.house.run(PATIENCE, |reply| Command::Handover { successor, reply }).await?;
+        Ok(json(StatusCode::OK, &serde_json::json!({ "message": message })))
     }
 
     fn ready(&self) -> Answer {
@@ -73,10 +87,11 @@ impl Handler for Control {
             ("/v1/ready", &Method::GET) => self.ready(),
             ("/v1/refresh", &Method::POST) => self.refresh(&request).await.unwrap_or_else(|answer| answer),
             ("/v1/status" | "/v1/live" | "/v1/ready", _) => not_allowed("GET"),
-            ("/v1/refresh", _) => not_allowed("POST"),
+            ("/v1/handover", &Method::POST) => self.hand_over(&request).await.unwrap_or_else(|answer| answer),
+            ("/v1/refresh" | "/v1/handover", _) => not_allowed("POST"),
             _ => error(
                 StatusCode::NOT_FOUND,
-                "there are GET /v1/status, GET /v1/live, GET /v1/ready and POST /v1/refresh",
+                "there are GET /v1/status, GET /v1/live, GET /v1/ready, POST /v1/refresh and POST /v1/handover",
             ),
         }
     }

@@ -26,6 +26,9 @@ pub struct Report {
     pub not_ready: Option<String>,
     /// A termination signal came.
     pub ending: bool,
+    /// The next SIGTERM leaves everything to a successor.
+    #[serde(default)]
+    pub handover: bool,
     /// The generation in place.
     pub generation: Option<GenerationReport>,
     /// The newest generation that the application acknowledged.
@@ -183,6 +186,7 @@ impl Report {
             ready,
             not_ready: (!ready).then(|| readiness.words()),
             ending: board.ending,
+            handover: board.handover,
             generation: board.generation.as_ref().map(|generation| GenerationReport {
                 number: generation.number,
                 published: at.wall(generation.published),

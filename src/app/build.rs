@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::command::{self, Commanded};
-use super::{App, Failure, HandedOver, House, Mode, Signals};
+use super::{App, Failure, HandedOver, House, Mode, Signals, Successor};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
-use crate::config::model::Files;
+use crate::config::model::{Choice, Files};
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
 use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
@@ -57,6 +57,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     if let Some(warning) = &opened.warning {
         events.emit(&Event::Warning { text: warning });
     }
+    let no_handover = no_handover(&opened, &config);
     let volume = match config.files {
         Files::Named(ref files) if files.is_empty() => None,
         _ => Some(patience.wait(|| open_volume(&config)).await?),
@@ -194,6 +195,8 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         serving,
         cancel,
         handed_over,
+        no_handover,
+        successor: Successor::Nobody,
     })
 }
 
@@ -297,6 +300,18 @@ fn open_state(config: &Config, clock: &Clock) -> Result<handover::Opened, Locked
         true => Locked::Busy(error.to_string()),
         false => Locked::For(error.to_string()),
     })
+}
+
+/// Why nothing is left to a next process, where that is so.
+fn no_handover(opened: &handover::Opened, config: &Config) -> Option<String> {
+    if opened.handover.is_enabled() {
+        return None;
+    }
+    let unwanted = "no hand-over: lifecycle.state_directory is off";
+    if config.lifecycle.state_directory.choice == Choice::Off {
+        tracing::debug!(target: "leasehold", "{unwanted}; what is held ends with this process");
+    }
+    Some(opened.warning.clone().unwrap_or_else(|| unwanted.to_owned()))
 }
 
 fn open_volume(config: &Config) -> Result<Volume, Locked> {

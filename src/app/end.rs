@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Ended, Ending, Failure, HandedOver, House, Mode, Outcome};
+use super::{Ended, Ending, Failure, HandedOver, House, Mode, Outcome, Successor};
 use crate::config::model::Lifecycle;
 use crate::events::Event;
 use crate::keeper::{EndMode, Order};
@@ -29,13 +29,15 @@ impl House {
     pub(super) async fn close(mut self, outcome: Outcome) -> Result<Ended, Failure> {
         let published = *self.ready.borrow();
         let mode = super::mode_of(&outcome, &self, published);
+        let succeeded = mode == EndMode::Leave && self.successor == Successor::Expected;
         // The second signal skips the wait, the third ends it all: also where there is no wait.
         let mut signals = Signalled(0);
         match &outcome {
             Outcome::Told(ending) => {
                 signals.count();
                 match self.mode {
-                    Mode::Run if published => self.wait(*ending, &mut signals).await,
+                    // A successor waits for our locks; the application has what it needs.
+                    Mode::Run if published && !succeeded => self.wait(*ending, &mut signals).await,
                     Mode::Exec => self.wait_for_the_command(&mut signals).await,
                     Mode::Run | Mode::Init => {}
                 }
@@ -47,7 +49,7 @@ impl House {
         if let Some(end) = &command {
             self.say_how_it_ended(end, mode);
         }
-        if mode == EndMode::Leave && self.mode == Mode::Init {
+        if mode == EndMode::Leave && (self.mode == Mode::Init || succeeded) {
             self.say_when_it_ends();
         }
         let status = match mode {
@@ -165,7 +167,7 @@ impl House {
         }
     }
 
-    /// `init` says when the set ends if nobody takes it over.
+    /// Who leaves the set to another process says when it ends if nobody takes it over.
     fn say_when_it_ends(&self) {
         let now = self.clock.now();
         let snapshot = self.board.snapshot();

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::config::flags::{Flags, Form, SecretFlag, TemplateFlag};
+
 /// Short-lived secrets beside your application: fetched, renewed, rotated, announced, revoked.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, max_term_width = 100, after_help = EXITS)]
@@ -34,11 +36,15 @@ pub(super) enum Command {
     Run {
         #[command(flatten)]
         files: Files,
+        #[command(flatten)]
+        inline: Inline,
     },
     /// Fetch one set of secrets, leave everything to a following `run`, and exit (an init container).
     Init {
         #[command(flatten)]
         files: Files,
+        #[command(flatten)]
+        inline: Inline,
     },
     /// Fetch the first set of secrets, then run a command with it; renew and rotate until it ends.
     ///
@@ -49,8 +55,10 @@ pub(super) enum Command {
     Exec {
         #[command(flatten)]
         files: Files,
+        #[command(flatten)]
+        inline: Inline,
         /// The command and its arguments, after `--`.
-        #[arg(value_name = "CMD", last = true, required = true)]
+        #[arg(value_name = "CMD", last = true, required_unless_present = "print_config")]
         command: Vec<OsString>,
     },
     /// Say everything that is wrong with the configuration; with `--online`, ask the stores, too.
@@ -60,6 +68,8 @@ pub(super) enum Command {
     Check {
         #[command(flatten)]
         files: Files,
+        #[command(flatten)]
+        inline: Inline,
         #[command(flatten)]
         online: Online,
     },
@@ -111,6 +121,25 @@ pub(super) enum Command {
         /// The secret's name.
         secret: String,
     },
+    /// Have the next SIGTERM leave everything to a successor: nothing is revoked at that end.
+    ///
+    /// For an image of a sidecar that is changed in a live pod, or a binary under a service manager.
+    /// Refused where a successor could not take over, for want of a hand-over.
+    Handover {
+        #[command(flatten)]
+        files: Files,
+        /// Take it back: the next SIGTERM revokes, as it did before.
+        #[arg(long)]
+        cancel: bool,
+    },
+    /// Copy this binary to DIR/leasehold and print that path, for the exec wrapper in a pod.
+    ///
+    /// Nothing is written where the same binary is there already. No configuration is read.
+    Install {
+        /// A directory that is there.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Say which version this is; with `--verbose`, what this build holds.
     Version {
         /// Types of providers, features, cryptography and target.
@@ -147,6 +176,36 @@ pub(super) struct Files {
     /// LEASEHOLD_CONFIG names, else ./leasehold.yaml, else /etc/leasehold/leasehold.yaml.
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Vec<PathBuf>,
+}
+
+/// What stands for a configuration file, or goes beside one.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Without a file")]
+pub(super) struct Inline {
+    /// A secret; may be repeated. PROVIDER is vault, aws, aws-parameter-store, gcp or azure, set by its
+    /// usual environment variables, or a provider that a file of `-c` defines.
+    #[arg(long = "secret", value_name = "NAME=PROVIDER:PATH", value_parser = SecretFlag::parse)]
+    pub(super) secrets: Vec<SecretFlag>,
+    /// A variable of the command's environment, such as 'PGUSER={{ db.username }}'; may be repeated.
+    #[arg(long = "env", value_name = "NAME=TEMPLATE", value_parser = TemplateFlag::parse)]
+    pub(super) env: Vec<TemplateFlag>,
+    /// A file in the output directory; may be repeated.
+    #[arg(long = "file", value_name = "NAME=TEMPLATE", value_parser = TemplateFlag::parse)]
+    pub(super) written: Vec<TemplateFlag>,
+    /// The output directory.
+    #[arg(long, value_name = "DIR")]
+    pub(super) directory: Option<String>,
+    /// Print the file that these flags stand for, and do nothing else.
+    #[arg(long)]
+    pub(super) print_config: bool,
+}
+
+impl Inline {
+    /// The flags, for a command that makes this of them.
+    pub(super) fn flags(self, form: Form) -> Flags {
+        let Self { secrets, env, written, directory, print_config: _ } = self;
+        Flags { secrets, env, files: written, directory, form }
+    }
 }
 
 /// What a probe asks.

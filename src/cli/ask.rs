@@ -9,6 +9,7 @@ use leasehold_core::Environment;
 
 use super::arguments::What;
 use super::{Exit, answer, fail};
+use crate::app::Successor;
 use crate::client::{self, Client, ClientError, Probe};
 use crate::clock::Clock;
 use crate::{config, process};
@@ -58,6 +59,13 @@ pub(super) fn refresh(given: Vec<PathBuf>, environment: &Environment, secrets: &
                 (exit, _) => exit,
             }
         }
+        Err(error) => failed(&error),
+    })
+}
+
+pub(super) fn hand_over(given: Vec<PathBuf>, environment: &Environment, successor: Successor) -> Exit {
+    asking(given, environment, async |client, _| match client.hand_over(successor).await {
+        Ok(words) => answer(&words),
         Err(error) => failed(&error),
     })
 }

@@ -1,17 +1,15 @@
 //! `check`: everything that is wrong with the configuration; with `--online`, what the stores say.
 
-use std::path::PathBuf;
-
 use leasehold_core::Environment;
 
 use super::arguments::Online;
-use super::{Exit, answer, fail, load};
+use super::{Exit, Sources, answer, fail, load};
 use crate::config::Config;
 use crate::config::model::Files;
 use crate::preflight::{Mint, Request, preflight};
 use crate::process;
 
-pub(super) fn check(given: Vec<PathBuf>, online: Online, environment: &Environment) -> Exit {
+pub(super) fn check(given: Sources, online: Online, environment: &Environment) -> Exit {
     match load(given, environment) {
         Ok(config) if online.online => ask(&config, online),
         Ok(config) => answer(&summary(&config)),
@@ -40,7 +38,10 @@ fn summary(config: &Config) -> String {
         Files::EveryField => "a file for every field".to_owned(),
         Files::Named(files) => counted(files.len(), "file"),
     };
-    let sources: Vec<String> = config.sources.iter().map(|path| path.display().to_string()).collect();
+    let mut sources: Vec<String> = config.sources.iter().map(|path| path.display().to_string()).collect();
+    if !config.flags.is_empty() {
+        sources.push("the command line".to_owned());
+    }
     format!(
         "ok: {}, {}, {files} ({})",
         counted(config.providers.len(), "provider"),

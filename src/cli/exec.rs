@@ -1,17 +1,16 @@
 //! `exec`: as `run`, with a command in front of it that is given our place.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use leasehold_core::Environment;
 
 use super::termination::Termination;
-use super::{Exit, run};
+use super::{Exit, Sources, run};
 use crate::app::{App, CommandLine};
 use crate::process;
 
 pub(super) fn exec(
-    given: Vec<PathBuf>,
+    given: Sources,
     words: Vec<OsString>,
     environment: Environment,
     termination: &Termination,

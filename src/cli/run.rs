@@ -1,13 +1,12 @@
 //! `run` and `init`: the process is made hard to look into, the configuration is read, the log
 //! starts, and the engine takes over.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use leasehold_core::Environment;
 
 use super::termination::Termination;
-use super::{Exit, fail, load};
+use super::{Exit, Sources, fail, load};
 use crate::app::{App, Ended, Failure, Mode};
 use crate::config::Config;
 use crate::events::line::one_line;
@@ -15,7 +14,7 @@ use crate::{config, logging, process, systemd};
 
 pub(super) fn run(
     mode: Mode,
-    given: Vec<PathBuf>,
+    given: Sources,
     environment: Environment,
     termination: &Termination,
 ) -> Exit {
@@ -38,7 +37,7 @@ pub(super) fn ended(outcome: Result<Ended, (Exit, String)>, termination: &Termin
 
 /// Everything that has to happen before a thread is started. What is wrong has been said; the
 /// error is the exit code and the one line for the termination message.
-pub(super) fn prepare(given: Vec<PathBuf>, environment: &Environment) -> Result<Config, (Exit, String)> {
+pub(super) fn prepare(given: Sources, environment: &Environment) -> Result<Config, (Exit, String)> {
     let unhardened = process::harden().err();
     let config = load(given, environment)?;
     logging::start(config.log);

@@ -64,7 +64,7 @@ fn help_and_version_are_no_mistakes() {
 #[test]
 fn files_may_be_given_several_times() {
     let arguments = Arguments::try_parse_from(["leasehold", "run", "-c", "a", "--config", "b"]).unwrap();
-    let Command::Run { files } = arguments.command else { panic!("it is run") };
+    let Command::Run { files, .. } = arguments.command else { panic!("it is run") };
     assert_eq!(files.config, [PathBuf::from("a"), PathBuf::from("b")]);
 }
 

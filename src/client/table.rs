@@ -81,6 +81,12 @@ fn head(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
     for what in &report.needs_restart {
         writeln!(out, "needs a restart: {}", one_line(what))?;
     }
+    if report.handover {
+        writeln!(
+            out,
+            "the next SIGTERM leaves everything to a successor (`leasehold handover --cancel` takes that back)"
+        )?;
+    }
     if report.ending {
         writeln!(out, "leasehold is ending")?;
     }

@@ -60,6 +60,12 @@ async fn obey(mut commands: mpsc::Receiver<Command>) {
             Command::Ack { generation, reply, .. } => {
                 reply.send(generation.ok_or("nothing to acknowledge".to_owned())).unwrap();
             }
+            Command::Handover { successor: Successor::Expected, reply } => {
+                reply.send(Ok("left".to_owned())).unwrap()
+            }
+            Command::Handover { successor: Successor::Nobody, reply } => {
+                reply.send(Err("a signal came already".to_owned())).unwrap();
+            }
             Command::Stale { secret, reply } => reply.send(Ok(format!("looking at {secret}"))).unwrap(),
         }
     }
@@ -80,6 +86,9 @@ async fn questions_reach_the_engine_and_its_answers_come_back() {
     assert_eq!(done, [("db".to_owned(), "in place".to_owned())].into());
     assert_eq!(running.client.ack(Some(7), Some("web")).await, Ok(7));
     assert_eq!(running.client.stale("db").await.unwrap(), "looking at db");
+    assert_eq!(running.client.hand_over(Successor::Expected).await.unwrap(), "left");
+    let refused = running.client.hand_over(Successor::Nobody).await.unwrap_err();
+    assert_eq!(refused, ClientError::Refused { why: "a signal came already".to_owned() });
     let refused = running.client.ack(None, None).await.unwrap_err();
     assert_eq!(refused, ClientError::Refused { why: "nothing to acknowledge".to_owned() });
 }

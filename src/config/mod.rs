@@ -1,15 +1,16 @@
 //! The configuration: YAML files → one merged, expanded tree → valid types, or one report of
 //! every problem.
 //!
-//! The steps: [`tree`] reads each file and keeps places, [`merge`] makes one of several,
-//! [`expand`] puts the environment in, [`check`] holds the result against the schema of [`raw`],
-//! and [`parse`] turns what decodes into [`model`]. Each step goes on past what is wrong, so that
-//! the report is whole. Nothing is opened but the files themselves and, for names of users and
-//! groups, `/etc/passwd` and `/etc/group`.
+//! The steps: [`tree`] reads each file and keeps places, [`flags`] makes one more of what the
+//! command line says, [`merge`] makes one of several, [`expand`] puts the environment in, [`check`]
+//! holds the result against the schema of [`raw`], and [`parse`] turns what decodes into [`model`].
+//! Each step goes on past what is wrong, so that the report is whole. Nothing is opened but the
+//! files themselves and, for names of users and groups, `/etc/passwd` and `/etc/group`.
 
 mod check;
 mod endpoints;
 mod expand;
+pub mod flags;
 mod merge;
 pub mod model;
 mod parse;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use leasehold_core::Environment;
 
 pub use endpoints::{Endpoints, endpoints};
+pub use flags::Flags;
 pub use model::Config;
 pub use reload::{Diff, reload_diff, reloaded};
 pub use report::{KeyPath, Place, Problem, Report, Segment};
@@ -70,15 +72,37 @@ impl Config {
     /// Everything that is wrong with them, a file that is missing included. No value of a file or
     /// of the environment is in it.
     pub fn load(paths: &[PathBuf], environment: &Environment) -> Result<Self, Report> {
-        load(paths, environment, parse::Accounts::default())
+        Self::load_with(paths, &Flags::default(), environment)
+    }
+
+    /// The same with what the command line says beside the files, or in place of one.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with(paths: &[PathBuf], flags: &Flags, environment: &Environment) -> Result<Self, Report> {
+        load(paths, flags, environment, parse::Accounts::default())
     }
 }
 
-fn load(paths: &[PathBuf], environment: &Environment, accounts: parse::Accounts) -> Result<Config, Report> {
+/// The configuration that these flags stand for, as a file. Given beside the same other files, it
+/// means the same.
+///
+/// # Errors
+/// What is wrong with the flags themselves, and with files that cannot be read. Whether the whole
+/// makes sense is `check`'s to say.
+pub fn printed(paths: &[PathBuf], flags: &Flags) -> Result<String, Report> {
     let mut problems = Vec::new();
-    if paths.is_empty() {
-        return Err(Report::new(vec![nothing_found()]));
+    let trees = trees(paths, &mut problems);
+    let beside = beside(&trees, paths, &problems);
+    match flags::tree(flags, &beside, &mut problems) {
+        Some(tree) if problems.is_empty() => Ok(flags::yaml(&tree)),
+        None if problems.is_empty() => Ok(String::new()),
+        _ => Err(Report::new(problems)),
     }
+}
+
+/// The files as trees; what is wrong with them goes to `problems`.
+fn trees(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<tree::Node> {
     let mut trees = Vec::new();
     for (order, path) in paths.iter().enumerate() {
         if paths[..order].contains(path) {
@@ -104,6 +128,29 @@ fn load(paths: &[PathBuf], environment: &Environment, accounts: parse::Accounts)
             Err(problem) => problems.push(problem),
         }
     }
+    trees
+}
+
+/// What flags may refer to.
+fn beside(trees: &[tree::Node], paths: &[PathBuf], problems: &[Problem]) -> flags::Beside {
+    let sections = trees.iter().filter_map(|tree| tree.at("providers"));
+    let names = sections.flat_map(|section| section.entries().iter().map(|entry| entry.key.clone()));
+    flags::Beside { files: paths.len(), providers: problems.is_empty().then(|| names.collect()) }
+}
+
+fn load(
+    paths: &[PathBuf],
+    flags: &Flags,
+    environment: &Environment,
+    accounts: parse::Accounts,
+) -> Result<Config, Report> {
+    if paths.is_empty() && !flags.stand_alone() {
+        return Err(Report::new(vec![nothing_found()]));
+    }
+    let mut problems = Vec::new();
+    let mut trees = trees(paths, &mut problems);
+    let beside = beside(&trees, paths, &problems);
+    trees.extend(flags::tree(flags, &beside, &mut problems));
     // What is missing in the rest of a file that does not parse, or in one that cannot be read, is
     // not known to be missing.
     let partial = !problems.is_empty();
@@ -129,7 +176,7 @@ fn load(paths: &[PathBuf], environment: &Environment, accounts: parse::Accounts)
     };
     let known = parse::Known { problems: &problems, meant: &checked.meant };
     match parse::parse(raw, &tree, paths.to_vec(), environment, accounts, known) {
-        Ok(config) if problems.is_empty() => Ok(config),
+        Ok(config) if problems.is_empty() => Ok(Config { flags: flags.clone(), ..config }),
         Ok(_) => Err(Report::new(problems)),
         Err(more) => {
             problems.extend(more);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use leasehold_core::SecretRef;
 
+use super::flags::Flags;
 use crate::registry::Settings;
 
 /// Everything one run needs to know.
@@ -15,6 +16,8 @@ use crate::registry::Settings;
 pub struct Config {
     /// The configuration files, in the order given: watched for changes.
     pub sources: Vec<PathBuf>,
+    /// What the command line says beside them.
+    pub flags: Flags,
     /// Named connections to secret stores.
     pub providers: BTreeMap<String, Provider>,
     /// What is fetched, by name.
@@ -322,6 +325,8 @@ pub enum Choice {
     Default,
     /// The configuration says so.
     Configured,
+    /// The configuration wants none.
+    Off,
 }
 
 /// Ceilings.

@@ -243,7 +243,7 @@ pub(super) struct Lifecycle {
     /// Whether a changed file or SIGHUP reloads.
     #[schemars(extend("default" = "auto"))]
     pub(super) reload: Option<Reload>,
-    /// Where the hand-over is kept: on tmpfs, not mounted into the application.
+    /// Where the hand-over is kept: on tmpfs, not mounted into the application. `off`: there is none.
     #[schemars(extend("default" = "/run/leasehold"))]
     pub(super) state_directory: Option<String>,
 }

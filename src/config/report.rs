@@ -26,12 +26,12 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
-/// A place in a file, counted from 1.
+/// A place in a file, counted from 1; or a flag of the command line, whose line is 0.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Which of the given files, for the order of the report.
     pub(super) order: usize,
-    /// The file as it was named.
+    /// The file as it was named; or the flag.
     pub file: Arc<str>,
     /// Line.
     pub line: usize,
@@ -133,7 +133,20 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}:{}", self.file, self.column),
+        }
+    }
+}
+
+impl Place {
+    /// Without the column: `FILE:LINE`, or the flag.
+    pub(super) fn line(&self) -> String {
+        match self.line {
+            0 => self.file.to_string(),
+            line => format!("{}:{line}", self.file),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod bad;
 mod canary;
 mod endpoints;
+mod flags;
 mod good;
 mod schema;
 
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 
 use leasehold_core::Environment;
 
-use super::{Config, Report, load, parse};
+use super::{Config, Flags, Report, load, parse};
 
 /// Files of a test, in a directory of their own.
 struct Files {
@@ -42,11 +43,15 @@ impl Files {
     }
 
     fn load(&self, variables: &[(&str, &str)]) -> Result<Config, Report> {
+        self.load_with(&Flags::default(), variables)
+    }
+
+    fn load_with(&self, flags: &Flags, variables: &[(&str, &str)]) -> Result<Config, Report> {
         let accounts = parse::Accounts {
             users: self.directory.path().join("passwd"),
             groups: self.directory.path().join("group"),
         };
-        load(&self.paths, &environment(variables), accounts)
+        load(&self.paths, flags, &environment(variables), accounts)
     }
 }
 

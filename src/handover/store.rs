@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -25,6 +26,8 @@ struct Inner {
     clock: Clock,
     /// One writer at a time: they share the name of the unfinished file.
     writing: Mutex<()>,
+    /// What could not be written, and was not since.
+    unrecorded: Mutex<BTreeSet<EntryId>>,
     _lock: Lock,
 }
 
@@ -67,6 +70,9 @@ impl Handover {
     /// Opens the hand-over and takes it over: from now on no other process can. [`Error::Busy`]
     /// comes at once; the caller asks again for as long as it has.
     pub fn open(state: &StateDirectory, clock: &Clock) -> Result<Opened, Error> {
+        if state.choice == Choice::Off {
+            return Ok(Opened::unwanted());
+        }
         let directory = match Directory::open(&state.path) {
             Ok(directory) => directory,
             Err(Refused::Unusable(why)) => return Ok(Opened::without(&why)),
@@ -75,7 +81,9 @@ impl Handover {
                     Choice::Default => {
                         Ok(Opened::without(&format!("{} is not on tmpfs", state.path.display())))
                     }
-                    Choice::Configured => Err(Error::NotTmpfs { directory: state.path.clone() }),
+                    Choice::Configured | Choice::Off => {
+                        Err(Error::NotTmpfs { directory: state.path.clone() })
+                    }
                 };
             }
             Err(Refused::Error(error)) => return Err(error),
@@ -89,6 +97,7 @@ impl Handover {
             boot: boot.trim().to_owned(),
             clock: clock.clone(),
             writing: Mutex::default(),
+            unrecorded: Mutex::default(),
             _lock: lock,
         };
         let (entries, dropped) = inner.take_over()?;
@@ -110,16 +119,25 @@ impl Handover {
     pub fn put(&self, entry: &Entry) -> Result<(), Error> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let id = EntryId::from(entry);
-        let failed = |error| Error::io(format!("record {id} in {}", inner.directory.path().display()), error);
-        let bytes = wire::encode(entry, &inner.boot, inner.clock.now())
-            .map_err(|_| failed(std::io::Error::other("it cannot be written as JSON")))?;
-        let _one = locked(&inner.writing);
-        inner.directory.write(id.file_name(), &bytes).map_err(failed)
+        let outcome = inner.write(&id, entry);
+        let mut unrecorded = locked(&inner.unrecorded);
+        match outcome {
+            Ok(()) => unrecorded.remove(&id),
+            Err(_) => unrecorded.insert(id.clone()),
+        };
+        outcome
+            .map_err(|error| Error::io(format!("record {id} in {}", inner.directory.path().display()), error))
+    }
+
+    /// What a successor would miss: entries that could not be written.
+    pub fn unrecorded(&self) -> Vec<EntryId> {
+        self.0.iter().flat_map(|inner| locked(&inner.unrecorded).clone()).collect()
     }
 
     /// Removes an entry; there may be none.
     pub fn remove(&self, id: &EntryId) -> Result<(), Error> {
         let Some(inner) = &self.0 else { return Ok(()) };
+        locked(&inner.unrecorded).remove(id);
         inner.directory.remove(id.file_name()).map_err(|error| {
             Error::io(format!("remove {id} from {}", inner.directory.path().display()), error)
         })
@@ -127,6 +145,10 @@ impl Handover {
 }
 
 impl Opened {
+    fn unwanted() -> Self {
+        Self { handover: Handover::disabled(), entries: Vec::new(), dropped: Vec::new(), warning: None }
+    }
+
     fn without(why: &str) -> Self {
         Self {
             handover: Handover::disabled(),
@@ -142,6 +164,13 @@ impl Opened {
 }
 
 impl Inner {
+    fn write(&self, id: &EntryId, entry: &Entry) -> std::io::Result<()> {
+        let bytes = wire::encode(entry, &self.boot, self.clock.now())
+            .map_err(|_| std::io::Error::other("it cannot be written as JSON"))?;
+        let _one = locked(&self.writing);
+        self.directory.write(id.file_name(), &bytes)
+    }
+
     /// Reads what is there, and removes what is worth nothing.
     fn take_over(&self) -> Result<(Vec<Entry>, Vec<Dropped>), Error> {
         let now = self.clock.now();

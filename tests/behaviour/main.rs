@@ -28,11 +28,13 @@ mod hygiene;
 mod inflight;
 mod lifecycle;
 mod observability;
+mod oneline;
 mod outage;
 mod plain_machines;
 mod rotation;
 mod sessions;
 mod stage;
+mod successor;
 mod systemd;
 mod volume;
 

@@ -30,8 +30,7 @@ pub(super) fn files(
                 format!("{} makes a directory of this name; a name is a file or a directory", quoted(inside)),
             );
         }
-        let place = cx.tree.place_of(&path);
-        let place = format!("{}:{}", place.file, place.line);
+        let place = cx.tree.place_of(&path).line();
         let mode = cx.mode(raw.mode, &path.key("mode"));
         let owner = cx.user(raw.owner, &path.key("owner"));
         let group = cx.group(raw.group, &path.key("group"));

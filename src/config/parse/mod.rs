@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use leasehold_core::Environment;
 use serde_json::{Map, Value};
 
+use super::flags::Flags;
 use super::model::{Config, OnExpiry, Provider};
 use super::raw::Raw;
 use super::report::{KeyPath, Problem};
@@ -107,6 +108,7 @@ pub(super) fn parse(
     }
     Ok(Config {
         sources,
+        flags: Flags::default(),
         providers,
         secrets: secrets.into_iter().collect(),
         files,

@@ -1,5 +1,6 @@
 //! The sections with defaults: output, lifecycle, limits, admin, telemetry, log, exec.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -70,6 +71,7 @@ pub(super) fn lifecycle(raw: raw::Lifecycle, cx: &mut Context<'_>) -> Lifecycle 
         },
         state_directory: match raw.state_directory {
             None => StateDirectory { path: "/run/leasehold".into(), choice: Choice::Default },
+            Some(text) if text == "off" => StateDirectory { path: PathBuf::new(), choice: Choice::Off },
             Some(text) => StateDirectory {
                 path: cx.absolute(&text, &at("state_directory")).unwrap_or_default(),
                 choice: Choice::Configured,

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::Flags;
 use super::Files;
 
 /// A snapshot without the expression that made it.
@@ -372,7 +373,9 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn without_any_file_it_says_where_it_looked() {
-    let report = super::load(&[], &super::environment(&[]), super::parse::Accounts::default()).unwrap_err();
+    let report =
+        super::load(&[], &Flags::default(), &super::environment(&[]), super::parse::Accounts::default())
+            .unwrap_err();
     let here = std::env::current_dir().unwrap();
     snapshot!(report.to_string().replace(&here.display().to_string(), "/here"));
 }

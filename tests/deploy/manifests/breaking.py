@@ -72,6 +72,17 @@ simple(R, "a native one in a classic pod", lambda p: put(p.init[0], "restartPoli
 simple(R, "no init container", lambda p: p.init.clear(), mode="classic")
 simple(R, "init as a sidecar", lambda p: put(ours(p), "args", ["init"]))
 simple(R, "no application", lambda p: put(p.application(), "name", "app"))
+R = "a_wrapper_that_an_init_container_installs"
+simple(R, "not wrapped", lambda p: put(p.application(), "args", ["/application"]), mode="exec")
+simple(R, "nobody installs it", lambda p: p.init.clear(), mode="exec")
+simple(R, "installed elsewhere", lambda p: put(p.init[0], "args", ["install", "/tmp"]), mode="exec")
+simple(R, "a binary that the application may replace", lambda p: drop(mounted(p.application(), "leasehold-binary"), "readOnly"), mode="exec")
+simple(R, "another program", lambda p: put(p.application(), "command", ["/leasehold"]), mode="exec")
+simple(R, "no command", lambda p: put(p.application(), "args", ["exec", "--"]), mode="exec")
+simple(R, "a volume without a limit", lambda p: drop(p.volumes["leasehold-binary"], "emptyDir", "sizeLimit"), mode="exec")
+simple(R, "files and nowhere to write them", lambda p: edit(p, "files: {}", "files: {x: {template: x}}"), mode="exec")
+simple(R, "no readiness", lambda p: drop(p.application(), "readinessProbe"), mode="exec")
+simple(R, "a drain that nobody notices", lambda p: edit(p, "drain: 5s", "drain: 1s"), mode="exec")
 R = "one_image_and_its_entrypoint"
 simple(R, "two images", lambda p: put(ours(p), "image", "leasehold:0.0.9"), mode="classic")
 simple(R, "a shell", lambda p: put(ours(p), "command", ["/bin/sh", "-c"]))

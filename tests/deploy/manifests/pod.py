@@ -7,6 +7,7 @@ import yaml
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 OURS = ("leasehold", "leasehold-init")
 OUTPUT, HANDOVER, TOKEN, CONFIG = "leasehold-output", "leasehold-handover", "leasehold-token", "leasehold-config"
+BINARY = "leasehold-binary"
 
 
 class Pod:
@@ -29,8 +30,9 @@ class Pod:
         self.init = self.spec.get("initContainers", [])
         self.ordinary = self.spec.get("containers", [])
         self.containers = self.init + self.ordinary
-        self.ours = [c for c in self.containers if c.get("name") in OURS]
-        self.foreign = [c for c in self.containers if c.get("name") not in OURS]
+        self.wrappers = [c for c in self.ordinary if self.mode == "exec" and (c.get("args") or [""])[0] == "exec"]
+        self.ours = [c for c in self.containers if c.get("name") in OURS or c in self.wrappers]
+        self.foreign = [c for c in self.containers if c not in self.ours]
         self.volumes = {v.get("name"): v for v in self.spec.get("volumes", [])}
 
     def all(self, *kinds):
@@ -44,6 +46,10 @@ class Pod:
     def natives(self):
         """Our containers that are native sidecars."""
         return [c for c in self.init if c.get("name") in OURS and c.get("restartPolicy") == "Always"]
+
+    def memory(self):
+        """The volumes that have to be in memory. Where the application is wrapped, there is no output."""
+        return (HANDOVER,) if self.mode == "exec" else (OUTPUT, HANDOVER)
 
     def application(self):
         """The application's container."""

@@ -12,7 +12,8 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../../deploy
 NATIVE = ("native", "job", "cronjob", "statefulset")
 CLASSIC = ("classic", "job-classic")
 INIT = ("init",)
-MODES = NATIVE + CLASSIC + INIT
+EXEC = ("exec",)
+MODES = NATIVE + CLASSIC + INIT + EXEC
 
 # Which component is for which mode. README.md says the same (test: validate.py).
 FITS = {
@@ -21,7 +22,7 @@ FITS = {
     "openshift": MODES,
     "private-ca": MODES,
     "readiness": NATIVE + CLASSIC,
-    "scrape": NATIVE + CLASSIC,
+    "scrape": NATIVE + CLASSIC + EXEC,
     "signal": NATIVE + CLASSIC,
 }
 

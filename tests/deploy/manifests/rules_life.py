@@ -1,6 +1,6 @@
 """Rules on how a pod lives: how it starts, is watched, ends, is moved, copied and scraped."""
 
-from pod import HANDOVER, OUTPUT, environment, seconds
+from pod import BINARY, environment, seconds
 from rules import rule
 
 READY = ["/leasehold", "probe", "ready"]
@@ -44,7 +44,7 @@ def a_start_that_outlasts_the_deadline(pod):
 def readiness_only_on_request(pod):
     """A readiness probe of ours only by the component, and then it is `probe ready`."""
     wanted = "readiness" in pod.rendering.components
-    for container in pod.ours:
+    for container in (c for c in pod.ours if c not in pod.wrappers):
         probe = container.get("readinessProbe")
         if (probe is not None) is not (wanted and container in pod.runners()):
             yield f"{container['name']}: readiness probe {'absent' if wanted else 'uninvited'}"
@@ -85,7 +85,8 @@ def enough_time_to_end(pod):
     before = max((hook["sleep"]["seconds"] for hook in hooks), default=0)
     for container in pod.ours:
         lifecycle = pod.lifecycle(container)
-        drain = max(DRAIN, seconds(lifecycle.get("revoke_delay", "0s")))
+        grace = seconds(pod.config(container).get("exec", {}).get("grace", "0s"))
+        drain = max(DRAIN, grace, seconds(lifecycle.get("revoke_delay", "0s")))
         needed = before + drain + seconds(lifecycle.get("revoke_timeout", "5s")) + SPARE
         given = pod.spec.get("terminationGracePeriodSeconds", 30)
         if given < needed:
@@ -98,6 +99,9 @@ def telemetry_from_outside(pod):
     for container in pod.ours:
         ports = [(p.get("name"), p.get("containerPort")) for p in container.get("ports", [])]
         expected = [("leasehold", 9441)] if container in pod.runners() else []
+        if container in pod.wrappers:
+            # Beside the application's own.
+            ports, expected = [port for port in ports if port[0] == "leasehold"], [("leasehold", 9441)]
         if ports != expected:
             yield f"{container['name']}: ports {ports}, expected {expected}"
         if pod.config(container).get("telemetry", {}).get("listen") != "[::]:9441":
@@ -117,7 +121,7 @@ def scraped_only_on_request(pod):
 def left_out_of_backups(pod):
     """Velero is told to leave out every memory volume."""
     listed = pod.annotations.get("backup.velero.io/backup-volumes-excludes", "").split(",")
-    yield from (f"{v} is not excluded from backups" for v in (OUTPUT, HANDOVER) if v not in listed)
+    yield from (f"{v} is not excluded from backups" for v in pod.memory() if v not in listed)
     if "backup.velero.io/backup-volumes" in pod.annotations:
         yield "volumes are chosen for backups"
 
@@ -126,8 +130,9 @@ def left_out_of_backups(pod):
 def neutral_to_disruption(pod):
     """Nothing keeps a node from being drained, or lets it be drained sooner than without leasehold."""
     yield from (f"{d['metadata']['name']}: a PodDisruptionBudget" for d in pod.all("PodDisruptionBudget"))
+    volumes = (*pod.memory(), *(v for v in (BINARY,) if v in pod.volumes))
     listed = pod.annotations.get("cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes", "").split(",")
-    yield from (f"{v} keeps a node from being drained" for v in (OUTPUT, HANDOVER) if v not in listed)
+    yield from (f"{v} keeps a node from being drained" for v in volumes if v not in listed)
     for key in ("cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"):
         if key in pod.annotations:
             yield f"annotation {key}"

@@ -2,10 +2,9 @@
 
 import re
 
-from pod import CONFIG, HANDOVER, OUTPUT, OURS, TOKEN, WORKLOADS, environment, mount, mounts, security, size
+from pod import BINARY, CONFIG, HANDOVER, OUTPUT, OURS, TOKEN, WORKLOADS, environment, mount, mounts, seconds, security, size
 from rules import rule
 
-MEMORY = {OUTPUT, HANDOVER}
 MiB = 1 << 20
 OUR_UID, APPLICATION_UID = 65532, 10001
 
@@ -21,7 +20,7 @@ def one_workload_with_its_labels(pod):
     if len(pod.all(*WORKLOADS)) != 1:
         yield "there is not exactly one workload"
         return
-    if pod.mode not in ("native", "classic", "init"):
+    if pod.mode not in ("native", "classic", "init", "exec"):
         yield f"the pod's label leasehold.dev/mode is {pod.mode!r}"
     if pod.workload["metadata"].get("labels", {}).get("leasehold.dev/mode") != pod.mode:
         yield "the workload's label leasehold.dev/mode, by which components find it, is another than the pod's"
@@ -36,11 +35,13 @@ def one_workload_with_its_labels(pod):
 
 @rule
 def the_parts_of_the_mode(pod):
-    """native: an init container that stays; classic: an init container and an ordinary one; init: the first."""
+    """native: an init container that stays; classic: an init container and an ordinary one; init: the first; exec: none."""
     expected = {
         "native": [("init", "leasehold", "Always", "run")],
         "classic": [("init", "leasehold-init", None, "init"), ("ordinary", "leasehold", None, "run")],
         "init": [("init", "leasehold-init", None, "init")],
+        # The wrapper is in the application's container: the rule below.
+        "exec": [],
     }
     seen = [
         (where, c["name"], c.get("restartPolicy"), (c.get("args") or [None])[0])
@@ -55,8 +56,43 @@ def the_parts_of_the_mode(pod):
 
 
 @rule
+def a_wrapper_that_an_init_container_installs(pod):
+    """exec: an init container installs the binary into a volume, which the application runs it from and cannot
+    write; no files; the application's own uid; and readiness, since a restart takes it away."""
+    if pod.mode != "exec":
+        return
+    installers = [c for c in pod.init if (c.get("args") or [""])[0] == "install"]
+    if len(pod.wrappers) != 1 or pod.wrappers[0].get("name") != "application":
+        yield "the application is not wrapped"
+        return
+    if len(installers) != 1 or installers[0]["name"] != "leasehold-install" or "command" in installers[0]:
+        yield "there is not one init container `leasehold-install`"
+        return
+    wrapper, installer = pod.wrappers[0], installers[0]
+    to, where = mount(installer, BINARY), mount(wrapper, BINARY)
+    if installer["args"][1:] != [to.get("mountPath")] or to.get("readOnly"):
+        yield f"it does not install into {BINARY}"
+    if wrapper.get("command") != [f"{where.get('mountPath')}/leasehold"] or not where.get("readOnly"):
+        yield f"the application does not run what is in {BINARY}, read-only"
+    if wrapper["args"][1:2] != ["--"] or len(wrapper["args"]) < 3:
+        yield "no command of the application after `--`"
+    if "emptyDir" not in pod.volumes.get(BINARY, {}) or "sizeLimit" not in pod.volumes[BINARY]["emptyDir"]:
+        yield f"{BINARY} is not an emptyDir with a sizeLimit"
+    config = pod.config(wrapper)
+    if config.get("files") != {} or OUTPUT in pod.volumes or not config.get("env"):
+        yield "it is to have an environment and no files"
+    probe = wrapper.get("readinessProbe", {})
+    if probe.get("exec", {}).get("command") != [*wrapper["command"], "probe", "ready"]:
+        yield "the readiness probe is not `probe ready`"
+    elif probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3) >= seconds(config["exec"]["drain"]):
+        yield "exec.drain is over before the readiness probe has noticed"
+
+
+@rule
 def one_image_and_its_entrypoint(pod):
     """All containers of ours run one image, with its own entrypoint: it has no shell."""
+    if pod.mode == "exec":
+        return
     if len({c["image"] for c in pod.ours}) != 1:
         yield "containers of ours run different images"
     yield from (f"{c['name']}: a command instead of the entrypoint" for c in pod.ours if "command" in c)
@@ -65,7 +101,7 @@ def one_image_and_its_entrypoint(pod):
 @rule
 def volumes_in_memory_with_a_limit(pod):
     """Output and hand-over are in memory, and no larger than they say."""
-    for name in MEMORY:
+    for name in pod.memory():
         volume = pod.volumes.get(name, {}).get("emptyDir", {})
         if volume.get("medium") != "Memory":
             yield f"{name} is not an emptyDir with medium Memory"
@@ -76,6 +112,8 @@ def volumes_in_memory_with_a_limit(pod):
 @rule
 def output_in_a_directory_of_ours(pod):
     """The output directory is inside the volume, not the volume itself; ours may write there."""
+    if pod.mode == "exec":
+        return
     for container in pod.ours:
         directory = pod.config(container).get("output", {}).get("directory", "")
         where = mount(container, OUTPUT)
@@ -88,6 +126,8 @@ def output_in_a_directory_of_ours(pod):
 @rule
 def output_read_only_for_the_application(pod):
     """The application has the output where ours wrote it, and nobody else may write there."""
+    if pod.mode == "exec":
+        return
     places = {mount(c, OUTPUT).get("mountPath") for c in pod.ours}
     if mount(pod.application(), OUTPUT).get("mountPath") not in places:
         yield "the application does not have the output in the same place"
@@ -202,7 +242,7 @@ def one_uid_for_ours_and_another_for_the_application(pod):
         yield from (f"{key} is fixed" for key in fixed)
         return
     signals = any("signal" in action for c in pod.ours for action in pod.config(c).get("on_change", []))
-    expected = APPLICATION_UID if signals else OUR_UID
+    expected = APPLICATION_UID if signals or pod.wrappers else OUR_UID
     if uids != {expected}:
         yield f"containers of ours run as {uids}, expected {expected}"
     if application != APPLICATION_UID:
@@ -239,7 +279,7 @@ def requests_equal_limits(pod):
 @rule
 def memory_for_what_it_writes(pod):
     """Ours has 10Mi, and the size of both memory volumes: their pages count against the writer."""
-    volumes = sum(size(pod.volumes[name]["emptyDir"]["sizeLimit"]) for name in MEMORY)
+    volumes = sum(size(pod.volumes[name]["emptyDir"]["sizeLimit"]) for name in pod.memory())
     for container in pod.ours:
         if size(container["resources"]["limits"]["memory"]) < 10 * MiB + volumes:
             yield f"{container['name']}: less memory than 10Mi and the two volumes"

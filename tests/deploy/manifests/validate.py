@@ -63,14 +63,17 @@ def accepted(pod, checked):
 
 def alike(plain):
     """What the modes have in common does not drift apart: the account, and all of the configuration but its
-    life cycle. The init mode has a secret of its own kind."""
+    life cycle. The init mode has a secret of its own kind,
+    the exec mode no files and no volume for them."""
 
     def common(rendering):
         pod = Pod(rendering)
         config = dict(pod.config(pod.ours[0]))
-        for key in ("lifecycle", *(("secrets", "files") if rendering.mode == "init" else ())):
+        own = {"init": ("secrets", "files"), "exec": ("files", "env", "exec")}.get(rendering.mode, ())
+        for key in ("lifecycle", *own):
             del config[key]
-        return config, pod.all("ServiceAccount"), pod.spec["volumes"][1:], pod.spec["securityContext"]
+        volumes = pod.spec["volumes"][1:] if rendering.mode != "exec" else None
+        return config, pod.all("ServiceAccount"), volumes, pod.spec["securityContext"]
 
     found = []
     first = common(plain[MODES[0]])
@@ -78,7 +81,7 @@ def alike(plain):
         for what, mine, other in zip(("configuration", "account", "volumes", "pod"), common(plain[mode]), first):
             if isinstance(mine, dict):
                 other = {key: other[key] for key in mine if key in other}
-            if mine != other:
+            if mine is not None and mine != other:
                 found.append(f"{mode}: its {what} is not that of {MODES[0]}")
     return found
 
