@@ -1,15 +1,16 @@
 //! Real applications under rotation, configured as the pages of `docs/applications` say: each configuration
 //! and each program is read from its page. Only names of places are replaced, and each has to be there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use harness::daemon::{USER, give};
 use harness::leasehold::Running;
-use harness::process::Exit;
+use harness::process::{Exit, Group};
 use harness::tmpfs::Folder;
-use harness::vault::Policy;
-use harness::{Leasehold, Signal, vault};
+use harness::vault::{DatabaseMount, Policy};
+use harness::{Leasehold, Signal, eventually, vault};
 use leasehold_harness as harness;
 use rustix::process::geteuid;
 use serde_json::json;
@@ -18,6 +19,8 @@ use crate::SOON;
 use crate::stage::ready;
 
 mod nginx;
+mod postgresql;
+mod programs;
 
 /// A page under `docs/applications`.
 struct Page {
@@ -91,6 +94,16 @@ impl Scene {
         path
     }
 
+    /// Runs lines of a page's shell, and returns what they print.
+    #[track_caller]
+    fn shell(&self, script: &str) -> String {
+        let script = self.file("script", &format!("set -e\n{script}"));
+        let output = Command::new("bash").arg(script).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
     /// Starts it with a page's configuration: the store and the log-in are the test's, and so are these.
     #[track_caller]
     fn start(&self, page: String, places: &[(&str, &str)]) -> Sidecar {
@@ -147,5 +160,81 @@ impl Sidecar {
     fn end(mut self) {
         self.running.signal(Signal::INT);
         assert_eq!(self.running.wait(SOON), Exit::Code(0), "{}", self.log());
+    }
+}
+
+/// A database engine, and the path of a role on it that lives long enough to see all of a test.
+#[track_caller]
+fn database(name: &str) -> (Database, String) {
+    let mount = vault().database_mount(name);
+    let creds = mount.role("web", "2m", "10m");
+    (Database(mount), creds)
+}
+
+struct Database(DatabaseMount<'static>);
+
+impl Database {
+    /// All its roles at the server.
+    fn roles(&self) -> Vec<String> {
+        self.0.roles()
+    }
+
+    /// The role that the store made last.
+    #[track_caller]
+    fn newest(&self) -> String {
+        // Objects are numbered in the order in which they are made.
+        let prefix = self.0.prefix();
+        let rows = harness::postgres().execute(&format!(
+            "SELECT rolname FROM pg_roles WHERE starts_with(rolname, '{prefix}') ORDER BY oid DESC LIMIT 1"
+        ));
+        rows.into_iter().flatten().flatten().next().expect("there is a role")
+    }
+}
+
+/// A page's program, running; it says a line again and again.
+struct Program {
+    process: Group,
+    output: Folder,
+}
+
+impl Program {
+    #[track_caller]
+    fn start(command: &mut Command) -> Self {
+        let output = Folder::on_disk();
+        let file = |name| File::create(output.join(name)).unwrap();
+        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+        let process = Group::spawn(command);
+        Self { process, output }
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.output.join(name)).unwrap()
+    }
+
+    /// How many whole lines it has said, and the last of them.
+    #[track_caller]
+    fn said(&mut self) -> (usize, String) {
+        let (said, errors) = (self.read("stdout"), self.read("stderr"));
+        assert_eq!(self.process.exit(), None, "it ended: {said}{errors}");
+        assert_eq!(errors, "", "it complains: {said}");
+        let whole = said.rfind('\n').map_or("", |end| &said[..end]);
+        (whole.lines().count(), whole.lines().last().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until it says this.
+    #[track_caller]
+    fn says(&mut self, line: &str) {
+        eventually("the program says it", SOON * 2, || {
+            let (_, last) = self.said();
+            if last == line { Ok(()) } else { Err(format!("{last:?} and not {line:?}")) }
+        });
+    }
+
+    /// Waits until this is so, and then until it has said two more lines.
+    #[track_caller]
+    fn says_again_once(&mut self, condition: impl Fn() -> bool) {
+        eventually("it is so", SOON, &condition);
+        let (before, _) = self.said();
+        eventually("the program goes on", SOON, || self.said().0 >= before + 2);
     }
 }
