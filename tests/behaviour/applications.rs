@@ -73,7 +73,8 @@ impl Scene {
         let scene = Self { folder, auth: String::new() };
         scene.file("secret-id", &role.secret_id);
         let (mount, id, file) = (role.mount, role.role_id, scene.path("secret-id"));
-        let auth = format!("auth: {{ method: approle, mount: {mount}, role_id: {id}, secret_id_file: {file} }}");
+        let auth =
+            format!("auth: {{ method: approle, mount: {mount}, role_id: {id}, secret_id_file: {file} }}");
         Self { auth, ..scene }
     }
 

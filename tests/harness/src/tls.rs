@@ -52,7 +52,8 @@ impl TlsClient {
             connection.complete_io(&mut stream).map_err(failed)?;
         }
         let served = connection.peer_certificates().and_then(|chain| chain.first());
-        let serial = der_serial(served.ok_or("no certificate was served")?).ok_or("a certificate that is none")?;
+        let serial =
+            der_serial(served.ok_or("no certificate was served")?).ok_or("a certificate that is none")?;
         connection.send_close_notify();
         // The server may be quicker to close; the handshake was whole.
         let _ = connection.complete_io(&mut stream);

@@ -40,7 +40,13 @@ impl Life {
     }
 }
 
-fn visit(client: &TlsClient, nginx: std::net::SocketAddr, certificate: &Path, life: &Mutex<Life>, stop: &AtomicBool) {
+fn visit(
+    client: &TlsClient,
+    nginx: std::net::SocketAddr,
+    certificate: &Path,
+    life: &Mutex<Life>,
+    stop: &AtomicBool,
+) {
     let mut since = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let start = Instant::now();

@@ -119,7 +119,10 @@ fn no_query_through_pgbouncer_fails_over_twenty_rotations() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for (used, life) in [stay as Use, come_and_go, transact].into_iter().zip(&lives) {
-            scope.spawn(|| live(pooler, used, life, &stop));
+            scope.spawn({
+                let stop = &stop;
+                move || live(pooler, used, life, stop)
+            });
         }
         let until = |what: &str, condition: &dyn Fn() -> bool| {
             eventually(what, SOON, || {
