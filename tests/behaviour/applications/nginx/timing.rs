@@ -21,10 +21,10 @@ struct Life {
     failures: Vec<String>,
     /// The serial numbers that were in place, in their order.
     placed: Vec<String>,
-    /// The serial numbers that were served, in their order.
+    /// The serial numbers that were served, by their first time.
     served: Vec<String>,
-    /// How long a certificate was in place before it was served, at most.
-    slowest: Duration,
+    /// How many handshakes in a row were served what was in place.
+    settled: usize,
 }
 
 impl Life {
@@ -47,7 +47,6 @@ fn visit(
     life: &Mutex<Life>,
     stop: &AtomicBool,
 ) {
-    let mut since = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let start = Instant::now();
         let before = life.lock().unwrap().look(certificate);
@@ -64,12 +63,11 @@ fn visit(
                     let why = format!("{serial} was served, and in place were {:?}", life.placed);
                     life.failures.push(why);
                 }
-                if life.served.last() != Some(&serial) {
-                    life.slowest = life.slowest.max(since.elapsed());
+                let current = life.placed.last() == Some(&serial);
+                life.settled = if current { life.settled + 1 } else { 0 };
+                // Workers of before and after answer side by side for a moment.
+                if !life.served.contains(&serial) {
                     life.served.push(serial);
-                }
-                if life.served.last() == life.placed.last() {
-                    since = Instant::now();
                 }
             }
         }
@@ -105,7 +103,8 @@ fn no_handshake_fails_over_twenty_rotations_and_what_is_served_is_one_of_two() {
         for rotation in 0..=ROTATIONS {
             eventually("the certificate in place is served", SOON, || {
                 let life = life.lock().unwrap();
-                let seen = life.served.len() > rotation || visitor.is_finished() || !life.failures.is_empty();
+                let settled = life.served.len() > rotation && life.settled >= 10;
+                let seen = settled || visitor.is_finished() || !life.failures.is_empty();
                 if seen { Ok(()) } else { Err(format!("{life:?}\n{}\n{}", sidecar.log(), nginx.log())) }
             });
             if rotation < ROTATIONS {
@@ -116,14 +115,13 @@ fn no_handshake_fails_over_twenty_rotations_and_what_is_served_is_one_of_two() {
     });
     let life = life.into_inner().unwrap();
     println!(
-        "{} handshakes, {} failed, {} certificates served; one was in place for {:?} at most before it was served",
+        "{} handshakes, {} failed, {} certificates served",
         life.handshakes,
         life.failures.len(),
         life.served.len(),
-        life.slowest,
     );
     assert_eq!(life.failures, [""; 0], "{}\n{}", sidecar.log(), nginx.log());
-    assert_eq!(life.served, life.placed, "each was served, in its order, and none came back");
+    assert_eq!(life.served, life.placed, "each was served, in their order");
     assert_eq!(life.served.len(), ROTATIONS + 1);
     assert!(life.handshakes >= ROTATIONS * 10, "{} handshakes", life.handshakes);
     assert!(!nginx.log().contains("[emerg]"), "{}", nginx.log());
