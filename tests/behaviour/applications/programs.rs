@@ -3,10 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use harness::{postgres, program, vault};
+use harness::process::Group;
+use harness::{TlsClient, eventually, ports, postgres, program, tls, vault};
 use leasehold_harness as harness;
+use serde_json::json;
 
 use super::{Page, Program, Scene, database, replaced};
+use crate::SOON;
 
 /// Runs a program that says again and again who it is at the database, over three rotations.
 #[track_caller]
@@ -94,4 +97,34 @@ fn go_follows_the_rotation() {
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         Program::start(&mut Command::new(scene.folder.join("app")))
     });
+}
+
+#[test]
+fn a_node_server_takes_each_new_certificate_while_it_runs() {
+    let page = Page::read("node.md");
+    let mount = vault().pki_mount("node");
+    let issue = mount.role("web", json!({}));
+    let scene = Scene::new("node", vault().policy("node").update(&issue));
+    let sidecar = scene.start(page.block("yaml", "tls.pem:"), &[("pki/issue/web", &issue)]);
+    let address = ports::free();
+    let listen = format!("listen({}, '{}')", address.port(), address.ip());
+    let text = replaced(
+        page.block("js", "setSecureContext"),
+        &[("/run/secrets/leasehold/live", scene.live().as_str()), ("listen(8443)", &listen)],
+    );
+    let file = scene.file("server.js", &text);
+    let _server = Group::spawn(Command::new(program("node")).arg(file));
+    let client = TlsClient::new(&mount.ca, "web.example.com");
+    for rotation in 0..4 {
+        let pem = fs::read_to_string(scene.folder.join("live/tls.pem")).unwrap();
+        let placed = tls::serial(&pem);
+        eventually("what is in place is served", SOON * 2, || match client.handshake(address) {
+            Ok(served) if Some(&served) == placed.as_ref() => Ok(()),
+            other => Err(format!("{other:?} and not {placed:?}")),
+        });
+        if rotation < 3 {
+            sidecar.refresh("cert");
+        }
+    }
+    sidecar.end();
 }
