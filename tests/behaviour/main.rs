@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod applications;
 #[cfg(feature = "aws")]
 mod aws;
 mod bench;

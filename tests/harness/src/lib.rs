@@ -8,6 +8,8 @@
 //! - [`eventually`]: the only way to wait.
 //! - [`Proxy`]: between leasehold and a store, for what no server does on demand. [`ForwardProxy`]: what
 //!   `HTTPS_PROXY` points at. [`HttpServer`]: a stand-in for what cannot be had.
+//! - [`Nginx`] and [`PgBouncer`]: what a rotation is announced to, one for each test. [`TlsClient`]: who comes
+//!   to the first of them.
 //! - [`Authority`] and [`TokenSigner`]: certificates and signed tokens.
 //! - [`tmpfs()`]: folders as a kubelet gives them, also to another uid.
 //!
@@ -16,10 +18,13 @@
 //!
 //! The servers' programs are the ones that `tests/servers/install` found or built.
 
+pub mod daemon;
 pub mod forward_proxy;
 pub mod http;
 pub mod leasehold;
 pub mod moto;
+pub mod nginx;
+pub mod pgbouncer;
 pub mod pki;
 pub mod ports;
 pub mod postgres;
@@ -29,6 +34,7 @@ pub mod server;
 mod servers;
 pub mod slapd;
 pub mod timings;
+pub mod tls;
 pub mod tmpfs;
 pub mod vault;
 mod wait;
@@ -36,6 +42,8 @@ mod wait;
 pub use forward_proxy::ForwardProxy;
 pub use leasehold::Leasehold;
 pub use moto::moto;
+pub use nginx::Nginx;
+pub use pgbouncer::PgBouncer;
 pub use pki::{Authority, TokenSigner};
 pub use postgres::postgres;
 pub use proxy::Proxy;
@@ -44,6 +52,7 @@ pub use server::HttpServer;
 pub use servers::program;
 pub use slapd::slapd;
 pub use timings::timed;
+pub use tls::TlsClient;
 pub use tmpfs::tmpfs;
 pub use vault::vault;
 pub use wait::{Condition, eventually};

@@ -2,6 +2,8 @@
 
 mod wire;
 
+pub use wire::{Connection, Rows};
+
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;

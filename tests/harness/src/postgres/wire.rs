@@ -14,29 +14,45 @@ use ring::{digest, hmac, pbkdf2};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Rows of a query, every value as text, `None` for NULL.
-pub(super) type Rows = Vec<Vec<Option<String>>>;
+pub type Rows = Vec<Vec<Option<String>>>;
 
 /// An open connection that has logged in.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
 impl Connection {
     /// Connects and logs in.
     pub(super) fn open(address: SocketAddr, user: &str, password: &str) -> Result<Self, String> {
+        Self::open_database(address, "postgres", user, password)
+    }
+
+    /// The same to a database of another name, as a pooler has them.
+    ///
+    /// # Errors
+    /// What the server said, with its SQLSTATE; or what went wrong on the way.
+    pub fn open_database(
+        address: SocketAddr,
+        database: &str,
+        user: &str,
+        password: &str,
+    ) -> Result<Self, String> {
         let stream =
             TcpStream::connect_timeout(&address, TIMEOUT).map_err(|error| format!("connect: {error}"))?;
         let set = |error| format!("socket: {error}");
         stream.set_nodelay(true).map_err(set)?;
         stream.set_read_timeout(Some(TIMEOUT)).map_err(set)?;
         let mut connection = Self { stream: BufReader::new(stream) };
-        connection.log_in(user, password)?;
+        connection.log_in(database, user, password)?;
         Ok(connection)
     }
 
     /// Runs one statement.
-    pub(super) fn query(&mut self, sql: &str) -> Result<Rows, String> {
+    ///
+    /// # Errors
+    /// The same.
+    pub fn query(&mut self, sql: &str) -> Result<Rows, String> {
         self.send(Some(b'Q'), &[sql.as_bytes(), b"\0"].concat())?;
         let (mut rows, mut failed) = (Rows::new(), None);
         loop {
@@ -50,9 +66,9 @@ impl Connection {
         }
     }
 
-    fn log_in(&mut self, user: &str, password: &str) -> Result<(), String> {
+    fn log_in(&mut self, database: &str, user: &str, password: &str) -> Result<(), String> {
         let mut start = 196_608_u32.to_be_bytes().to_vec();
-        for word in ["user", user, "database", "postgres", ""] {
+        for word in ["user", user, "database", database, ""] {
             start.extend_from_slice(word.as_bytes());
             start.push(0);
         }
