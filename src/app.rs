@@ -12,6 +12,7 @@ mod reload;
 mod signals;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +118,7 @@ struct House {
     provider_files: mpsc::UnboundedReceiver<String>,
     /// The configuration's files changed.
     config_files: mpsc::UnboundedReceiver<()>,
+    watched_files: watch::Sender<Vec<PathBuf>>,
     signals: Signals,
     manager: ServiceManager,
     started: Moment,
