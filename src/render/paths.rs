@@ -36,7 +36,7 @@ impl Paths {
         if self.names.as_ref().is_none_or(|names| names.contains(name)) {
             return Ok(self.directory.join(name));
         }
-        Err(no_file(name, self.names.iter().flat_map(|names| names.iter().map(String::as_str))))
+        Err(no_file(self.names.iter().flat_map(|names| names.iter().map(String::as_str))))
     }
 
     pub(super) fn add(self, environment: &mut Environment<'_>) {
@@ -55,19 +55,19 @@ impl Paths {
     }
 }
 
-/// What is said of a file that is not there.
-fn no_file<'a>(name: &str, there: impl Iterator<Item = &'a str>) -> String {
+/// What is said of a file that is not there. Its name may be a value.
+fn no_file<'a>(there: impl Iterator<Item = &'a str>) -> String {
     let there: Vec<&str> = there.collect();
     let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-    format!("`path` is given {name:?}, and there is no such file under `files`: there are {there}")
+    format!("`path` is given a name that is no file under `files`: there are {there}")
 }
 
 /// Without `files` there is one for each field, at SECRET/FIELD.
 fn of_a_field(state: &State<'_, '_>, name: &str) -> Result<(), Error> {
     let Some((secret, field)) = name.split_once('/') else {
-        return Err(refuse(format!(
-            "`path` is given {name:?}: without `files` there is a file for each field, at SECRET/FIELD"
-        )));
+        return Err(refuse(
+            "`path` is given no name of a file: without `files` there is one for each field, at SECRET/FIELD",
+        ));
     };
     // An unknown one is in the trace, and said in its words.
     match state.lookup(secret) {
