@@ -14,6 +14,7 @@ mod signals;
 mod successor;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +146,7 @@ struct House {
     provider_files: mpsc::UnboundedReceiver<String>,
     /// The configuration's files changed.
     config_files: mpsc::UnboundedReceiver<()>,
+    watched_files: watch::Sender<Vec<PathBuf>>,
     signals: Signals,
     manager: ServiceManager,
     started: Moment,

@@ -26,7 +26,7 @@ use crate::config::model::{Files, Secret};
 use crate::events::line::{human, one_line};
 use crate::process::Programs;
 use crate::registry::Settings;
-use crate::render::Renderer;
+use crate::render::{Paths, Renderer};
 pub use findings::{Finding, Findings, Weight};
 
 /// How far it goes.
@@ -332,9 +332,10 @@ async fn fetch(provider: &dyn Provider, session: &Session, secret: &Secret) -> R
 /// Renders what can be rendered with what was read, and throws it away.
 fn render(config: &Config, read: &BTreeMap<String, Option<Arc<Fields>>>, findings: &mut Findings) {
     let Files::Named(files) = &config.files else { return };
+    let paths = Paths::new(&config.files, &config.output);
     for (name, file) in files {
         let one = Files::Named(BTreeMap::from([(name.clone(), file.clone())]));
-        let Ok(renderer) = Renderer::new(&one) else { continue };
+        let Ok(renderer) = Renderer::new(&one, &paths) else { continue };
         let used: BTreeSet<String> = renderer.uses_of(name);
         if !used.iter().all(|secret| read.contains_key(secret)) {
             continue;

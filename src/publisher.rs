@@ -19,7 +19,7 @@ use crate::config::model::{Files, Output};
 use crate::events::{Event, Events};
 use crate::handover::{Entry, Handover};
 use crate::notify_app::{Announcement, Announcements};
-use crate::render::{RenderError, Renderer, Variables};
+use crate::render::{Paths, RenderError, Renderer, Variables};
 use crate::slot::Awaits;
 use crate::status::{Board, GenerationState};
 use crate::volume::{self, Manifest, ManifestSecret, Set, Volume};
@@ -393,8 +393,9 @@ impl Publisher {
         env: &BTreeMap<String, String>,
         secrets: BTreeSet<String>,
     ) -> Result<(), String> {
-        let renderer = Renderer::new(files).map_err(|errors| all_words(&errors))?;
-        let variables = Variables::new(env).map_err(|errors| all_words(&errors))?;
+        let paths = Paths::new(files, &self.output);
+        let renderer = Renderer::new(files, &paths).map_err(|errors| all_words(&errors))?;
+        let variables = Variables::new(env, &paths).map_err(|errors| all_words(&errors))?;
         let variables = self.child.as_mut().map(|child| child.replan(variables));
         let before = (
             std::mem::replace(&mut self.renderer, renderer),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{ErrorKind, INotifyWatcher, RecursiveMode, Watcher};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -36,12 +36,12 @@ const BURST: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_secs(30);
 
 /// What is watched.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Watched {
     /// By provider.
     pub providers: Vec<(String, Vec<PathBuf>)>,
-    /// The configuration's own files.
-    pub configuration: Vec<PathBuf>,
+    /// The configuration's own files; a reload may bring others.
+    pub configuration: watch::Receiver<Vec<PathBuf>>,
 }
 
 /// Who hears of a change.
@@ -96,6 +96,7 @@ struct Files {
     directories: BTreeMap<PathBuf, Option<Identity>>,
     inotify: Option<INotifyWatcher>,
     cover: Cover,
+    configuration: watch::Receiver<Vec<PathBuf>>,
     heard: Heard,
     clock: Clock,
     events: Events,
@@ -111,16 +112,17 @@ enum Cover {
 impl Files {
     /// `None` where there is nothing to watch.
     fn new(
-        watched: Watched,
+        mut watched: Watched,
         heard: Heard,
         inotify: notify::Result<INotifyWatcher>,
         clock: Clock,
         events: Events,
     ) -> Option<Self> {
         let mut known: BTreeMap<PathBuf, (Option<Identity>, BTreeSet<Party>)> = BTreeMap::new();
+        let configuration = watched.configuration.borrow_and_update().clone();
         let providers = watched.providers.into_iter();
         let parties = providers.map(|(name, paths)| (Party::Provider(name), paths));
-        for (party, paths) in parties.chain([(Party::Configuration, watched.configuration)]) {
+        for (party, paths) in parties.chain([(Party::Configuration, configuration)]) {
             for path in paths {
                 known.entry(path).or_default().1.insert(party.clone());
             }
@@ -133,6 +135,7 @@ impl Files {
             directories: BTreeMap::new(),
             inotify: None,
             cover: Cover::Whole,
+            configuration: watched.configuration,
             heard,
             clock,
             events,
@@ -158,6 +161,7 @@ impl Files {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = poll => {}
+                Ok(()) = self.configuration.changed() => self.follow_configuration(),
                 () = changed.notified() => tokio::select! {
                     () = cancel.cancelled() => return,
                     () = quiet(&clock, &changed) => {}
@@ -167,6 +171,21 @@ impl Files {
             self.cover();
             let told = self.changes();
             self.tell(told);
+        }
+    }
+
+    /// Other files than before make the configuration. A new one counts as changed: it may have, since it
+    /// was read.
+    fn follow_configuration(&mut self) {
+        let paths: BTreeSet<PathBuf> = self.configuration.borrow_and_update().iter().cloned().collect();
+        for (path, (_, parties)) in &mut self.known {
+            if !paths.contains(path) {
+                parties.remove(&Party::Configuration);
+            }
+        }
+        self.known.retain(|_, (_, parties)| !parties.is_empty());
+        for path in paths {
+            self.known.entry(path).or_default().1.insert(Party::Configuration);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
 use crate::notify_app::Announcements;
 use crate::process::Programs;
 use crate::publisher::{self, Before, Publisher};
-use crate::render::Renderer;
+use crate::render::{Paths, Renderer};
 use crate::schedule::{Dice, Policy, Room};
 use crate::status::Board;
 use crate::supervisor::{self, Supervisor};
@@ -39,8 +39,8 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let board = Board::default();
     let events = Events::new(board.clone(), clock.clone());
 
-    let renderer =
-        Renderer::new(&config.files).map_err(|error| Failure::Render(publisher::all_words(&error)))?;
+    let renderer = Renderer::new(&config.files, &Paths::new(&config.files, &config.output))
+        .map_err(|error| Failure::Render(publisher::all_words(&error)))?;
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
     let (programs, reaper) = Programs::new(clock.clone())
         .map_err(|error| Failure::Internal(format!("cannot wait for children: {error}")))?;
@@ -149,6 +149,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let (commands_sender, commands) = mpsc::channel(16);
     let (provider_files_sender, provider_files) = mpsc::unbounded_channel();
     let (config_files_sender, config_files) = mpsc::unbounded_channel();
+    let (watched_files, configuration) = watch::channel(super::reload::watched(&config));
     if mode != Mode::Init {
         let house = admin::House {
             board: board.clone(),
@@ -159,7 +160,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         admin::start(&config, &house, &cancel, &mut serving);
         telemetry::start(&config.telemetry, &house, &cancel, &mut serving);
         files::start(
-            files::Watched { providers: watched, configuration: super::reload::watched(&config) },
+            files::Watched { providers: watched, configuration },
             files::Heard { providers: provider_files_sender, configuration: config_files_sender },
             (clock.clone(), events.clone()),
             &cancel,
@@ -188,6 +189,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         commands,
         provider_files,
         config_files,
+        watched_files,
         signals,
         manager,
         started,

@@ -27,7 +27,7 @@ pub(super) enum Cause {
 /// The files whose change is a cause.
 pub(super) fn watched(config: &Config) -> Vec<PathBuf> {
     match config.lifecycle.reload {
-        Reload::Auto => config.sources.clone(),
+        Reload::Auto => config.sources.iter().chain(&config.template_files).cloned().collect(),
         Reload::Signal | Reload::Off => Vec::new(),
     }
 }
@@ -67,6 +67,7 @@ impl House {
         let next = config::reloaded(&self.config, &new).map_err(|why| why.join("; "))?;
         self.take_over(&next).await?;
         self.config = next;
+        self.watched_files.send_replace(watched(&self.config));
         self.board.write(|board| board.needs_restart = diff.needs_restart.clone());
         self.events.emit(&Event::Reloaded { changes: &diff.changes, needs_restart: &diff.needs_restart });
         Ok(())

@@ -5,7 +5,8 @@
 //! command line says, [`merge`] makes one of several, [`expand`] puts the environment in, [`check`]
 //! holds the result against the schema of [`raw`], and [`parse`] turns what decodes into [`model`].
 //! Each step goes on past what is wrong, so that the report is whole. Nothing is opened but the
-//! files themselves and, for names of users and groups, `/etc/passwd` and `/etc/group`.
+//! files themselves, the templates that they name and, for names of users and groups, `/etc/passwd`
+//! and `/etc/group`.
 
 mod check;
 mod endpoints;

@@ -1,7 +1,7 @@
 //! The configuration as valid types: what is in here can be used without a further question.
 //! Nothing is opened, read or resolved yet, except that environment variables are expanded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// What is written.
     pub files: Files,
+    /// The files that templates were read from: watched for changes.
+    pub template_files: BTreeSet<PathBuf>,
     /// `exec` and `dev`: environment of the child, name → template.
     pub env: BTreeMap<String, String>,
     /// `exec` and `dev`: what happens to the child on a change.

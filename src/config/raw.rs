@@ -85,12 +85,14 @@ pub(super) struct Secret {
     pub(super) lookup: Option<Length>,
 }
 
-/// One file: a `template`, or a `secret` with a `field` or a `format`.
+/// One file: a `template`, a `template_file`, or a `secret` with a `field` or a `format`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     /// A template: `{{ db.username }}`, `{{ db["my-key"] }}`.
     pub(super) template: Option<String>,
+    /// The path of a file that holds the template; a relative one begins where this file is.
+    pub(super) template_file: Option<String>,
     /// The name of a secret.
     pub(super) secret: Option<String>,
     /// One field of it, byte by byte.

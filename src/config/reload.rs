@@ -82,6 +82,7 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
         providers: old.providers.clone(),
         secrets: new.secrets.clone(),
         files: new.files.clone(),
+        template_files: new.template_files.clone(),
         env: old.env.clone(),
         exec: old.exec.clone(),
         output: old.output.clone(),

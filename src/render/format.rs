@@ -55,8 +55,9 @@ pub(super) fn write(format: Format, secret: &str, fields: &Fields) -> Result<Sec
 
 const BINARY: &str = "is binary and no text: give it a file of its own with `field`";
 
+/// Which of the three.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
+pub(super) enum Style {
     Json,
     Yaml,
     Toml,
@@ -77,7 +78,8 @@ fn value(out: &mut Buffer, style: Style, field: &Field) -> Result<(), &'static s
     }
 }
 
-fn nested(out: &mut Buffer, style: Style, json: &Value) -> Result<(), &'static str> {
+/// A value on one line.
+pub(super) fn nested(out: &mut Buffer, style: Style, json: &Value) -> Result<(), &'static str> {
     match json {
         Value::Null if style == Style::Toml => return Err("holds null, which TOML does not have"),
         Value::Number(number) if style == Style::Toml && number.is_u64() && !number.is_i64() => {
@@ -170,17 +172,22 @@ fn env(out: &mut Buffer, name: &str, field: &Field) -> Result<(), &'static str> 
     }
     out.push(name.as_bytes());
     out.push(b"=");
+    shell_word(out, text);
+    Ok(())
+}
+
+/// In single quotes, but where it is plain.
+pub(super) fn shell_word(out: &mut Buffer, text: &str) {
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:@%+,".contains(&byte)) {
         out.push(text.as_bytes());
-    } else {
-        out.push(b"'");
-        for (index, piece) in text.split('\'').enumerate() {
-            out.push(if index == 0 { b"" } else { b"'\\''" });
-            out.push(piece.as_bytes());
-        }
-        out.push(b"'");
+        return;
     }
-    Ok(())
+    out.push(b"'");
+    for (index, piece) in text.split('\'').enumerate() {
+        out.push(if index == 0 { b"" } else { b"'\\''" });
+        out.push(piece.as_bytes());
+    }
+    out.push(b"'");
 }
 
 /// `name=value` as `java.util.Properties` reads it, in plain ASCII.

@@ -9,9 +9,13 @@
 
 mod buffer;
 mod format;
+mod helpers;
+mod paths;
+mod pem;
 mod template;
 mod values;
 mod variables;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,9 +25,12 @@ use leasehold_core::{Fields, SecretBytes};
 
 use crate::config::model::{Content, File, Files, Output};
 use crate::volume::{Rendered, problem_of_component};
+pub(crate) use helpers::FILTERS;
+pub use paths::Paths;
 use template::Templates;
-pub(crate) use template::environment;
+pub(crate) use template::{environment, knows_filter, knows_test};
 pub use variables::Variables;
+pub(crate) use words::{Kind as WordKind, words};
 
 /// The secrets that files are rendered from, by name. `None`: one that is not required and left
 /// out.
@@ -52,8 +59,8 @@ pub struct RenderError {
 
 impl Renderer {
     /// Compiles the templates; every one that is no template is in the error.
-    pub fn new(files: &Files) -> Result<Self, Vec<RenderError>> {
-        let mut templates = Templates::new();
+    pub fn new(files: &Files, paths: &Paths) -> Result<Self, Vec<RenderError>> {
+        let mut templates = Templates::new(paths);
         let mut uses = BTreeMap::new();
         let mut errors = Vec::new();
         if let Files::Named(named) = files {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use leasehold_core::SecretBytes;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
@@ -12,7 +11,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Undefi
 
 use super::buffer::Buffer;
 use super::values::{Binary, Root, Trace, Trouble};
-use super::{Fault, Secrets};
+use super::{Fault, Paths, Secrets, helpers};
 
 /// The compiled templates, by file.
 pub(super) struct Templates {
@@ -27,8 +26,8 @@ impl fmt::Debug for Templates {
 }
 
 impl Templates {
-    pub(super) fn new() -> Self {
-        Self { environment: environment(), sources: BTreeMap::new() }
+    pub(super) fn new(paths: &Paths) -> Self {
+        Self { environment: environment(paths), sources: BTreeMap::new() }
     }
 
     /// Compiles one and says which names it may look up outside itself.
@@ -59,17 +58,32 @@ impl Templates {
 }
 
 /// What templates are compiled and rendered in.
-pub(crate) fn environment() -> Environment<'static> {
+pub(crate) fn environment(paths: &Paths) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
     environment.set_syntax(syntax.expect("the default delimiters are good"));
     environment.set_formatter(format);
-    environment.add_filter("urlencode", urlencode);
-    environment.add_filter("b64encode", b64encode);
-    environment.add_filter("json", minijinja::filters::tojson);
+    helpers::add(&mut environment);
+    paths.clone().add(&mut environment);
     environment
+}
+
+/// Whether templates know a filter of this name.
+pub(crate) fn knows_filter(environment: &Environment<'_>, name: &str) -> bool {
+    knows(environment, "name is filter", name)
+}
+
+/// Whether templates know a test of this name.
+pub(crate) fn knows_test(environment: &Environment<'_>, name: &str) -> bool {
+    knows(environment, "name is test", name)
+}
+
+fn knows(environment: &Environment<'_>, question: &'static str, name: &str) -> bool {
+    let names = BTreeMap::from([("name", Value::from(name))]);
+    let answer = environment.compile_expression(question).and_then(|asked| asked.eval(names));
+    answer.is_ok_and(|answer| answer.is_true())
 }
 
 /// Our own text for the engine's error: its own may quote a value.
@@ -130,7 +144,7 @@ fn trouble(error: &Error) -> Option<&Trouble> {
     None
 }
 
-fn refuse(text: impl Into<String>) -> Error {
+pub(super) fn refuse(text: impl Into<String>) -> Error {
     let trouble = Trouble { name: String::new(), text: text.into() };
     Error::new(ErrorKind::InvalidOperation, "refused").with_source(trouble)
 }
@@ -152,38 +166,5 @@ fn format(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> 
         },
         ValueKind::Bytes => Err(refuse("bytes are no text: write `| b64encode`")),
         _ => minijinja::escape_formatter(output, state, value),
-    }
-}
-
-/// Everything but letters, digits and `-._~` as `%XX`: safe in every part of a URL, a password
-/// with a slash included.
-fn urlencode(value: &Value) -> Result<String, Error> {
-    use std::fmt::Write as _;
-    let text = bytes_of(value, "urlencode")?;
-    let mut encoded = String::with_capacity(text.len() * 3);
-    for byte in text {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}")?;
-        }
-    }
-    Ok(encoded)
-}
-
-fn b64encode(value: &Value) -> Result<String, Error> {
-    let engine = base64::engine::general_purpose::STANDARD;
-    match value.downcast_object_ref::<Binary>() {
-        Some(binary) => Ok(engine.encode(binary.bytes())),
-        None => Ok(engine.encode(bytes_of(value, "b64encode")?)),
-    }
-}
-
-fn bytes_of(value: &Value, filter: &str) -> Result<Vec<u8>, Error> {
-    match value.kind() {
-        ValueKind::String | ValueKind::Number => Ok(value.to_string().into_bytes()),
-        ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.into()),
-        ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
-        _ => Err(refuse(format!("`{filter}` wants one text or number"))),
     }
 }

@@ -32,7 +32,8 @@ fn file(content: Content) -> File {
 fn template(source: &str) -> Result<String, String> {
     let files =
         Files::Named(BTreeMap::from([("db.env".to_owned(), file(Content::Template(source.to_owned())))]));
-    let renderer = Renderer::new(&files).map_err(|errors| errors[0].to_string())?;
+    let renderer =
+        Renderer::new(&files, &Paths::new(&files, &output())).map_err(|errors| errors[0].to_string())?;
     let rendered = renderer.render(&secrets(), &output()).map_err(|error| {
         let debug = format!("{error:?}");
         assert!(!debug.contains("canary") && !error.to_string().contains("canary"), "{debug}");
@@ -45,8 +46,10 @@ fn formatted(format: Format, fields: Fields) -> Result<String, String> {
     let content = Content::Format { secret: "db".to_owned(), format };
     let files = Files::Named(BTreeMap::from([("all".to_owned(), file(content))]));
     let secrets = Secrets::from([("db".to_owned(), Some(Arc::new(fields)))]);
-    let rendered =
-        Renderer::new(&files).unwrap().render(&secrets, &output()).map_err(|error| error.to_string())?;
+    let rendered = Renderer::new(&files, &Paths::default())
+        .unwrap()
+        .render(&secrets, &output())
+        .map_err(|error| error.to_string())?;
     Ok(rendered["all"].bytes.expose_text().unwrap().to_owned())
 }
 
@@ -93,6 +96,64 @@ fn filters_make_values_fit_where_they_go() {
 }
 
 #[test]
+fn values_fit_into_a_shell_yaml_and_toml() {
+    let word = template("{{ db.password | shell_quote }}").unwrap();
+    assert_eq!(word, "'canary/p@ss '\\''w\"ord\\\n'");
+    assert_eq!(template("{{ db.username | shell_quote }} {{ '' | shell_quote }}").unwrap(), "v-web-1 ''");
+    for filter in ["yaml", "toml"] {
+        let text = template(&format!("{{{{ db.password | {filter} }}}}")).unwrap();
+        assert_eq!(text, r#""canary/p@ss 'w\"ord\\\n""#, "{filter}");
+        assert_eq!(template(&format!("{{{{ db.options.hosts | {filter} }}}}")).unwrap(), r#"["a", "b"]"#);
+    }
+    assert_eq!(template("{{ db.options.pool | toml }}").unwrap(), r#"{"max" = 5}"#);
+    let read: serde_json::Value =
+        serde_saphyr::from_str(&template("{{ db.options | yaml }}").unwrap()).unwrap();
+    assert_eq!(read, serde_json::json!({ "pool": { "max": 5 }, "hosts": ["a", "b"], "none": null }));
+    assert_eq!(template("k:\n  {{ 'a\nb' | indent(2) }}").unwrap(), "k:\n  a\n  b");
+}
+
+#[test]
+fn base64_is_read_in_both_alphabets_padded_or_not() {
+    assert_eq!(
+        template("{{ 'aGVsbG8=' | b64decode }} {{ 'aGVs\nbG8' | b64decode }}").unwrap(),
+        "hello hello"
+    );
+    assert_eq!(template("{{ '_-8' | b64decode | b64encode }}").unwrap(), "/+8=");
+}
+
+#[test]
+fn a_pem_bundle_is_taken_apart() {
+    let bundle = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\nnote\n\
+                  -----BEGIN CERTIFICATE-----\nAQ==\n-----END CERTIFICATE-----\n\
+                  -----BEGIN CERTIFICATE-----\nAg==\n-----END CERTIFICATE-----";
+    let said = |filter: &str| template(&format!("{{{{ {} | {filter} }}}}", serde_json::json!(bundle)));
+    let (key, rest) = bundle.split_once("note\n").unwrap();
+    assert_eq!(said("pem_private_key").unwrap(), key);
+    assert_eq!(said("pem_certificates").unwrap(), format!("{rest}\n"));
+    assert_eq!(said("pem_split | length").unwrap(), "3");
+    let first = rest.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
+    assert_eq!(said("pem_certificates | pem_split | first").unwrap(), first);
+    let list =
+        format!("{{{{ [{0}, {0}] | pem_certificates | pem_split | length }}}}", serde_json::json!(rest));
+    assert_eq!(template(&list).unwrap(), "4", "a list is one bundle");
+}
+
+#[test]
+fn path_is_where_a_file_of_this_configuration_is() {
+    assert_eq!(template("{{ path('db.env') }}").unwrap(), "/out/db.env");
+    let env = |text: &str| BTreeMap::from([("PW_FILE".to_owned(), text.to_owned())]);
+    let every = Paths::new(&Files::EveryField, &output());
+    let render = |text: &str| {
+        let rendered = Variables::new(&env(text), &every).unwrap().render(&secrets());
+        rendered.map(|values| values["PW_FILE"].expose_text().unwrap().to_owned()).map_err(|error| error.text)
+    };
+    assert_eq!(render("{{ path('db/password') }}").unwrap(), "/out/db/password");
+    let texts = ["db/nope", "dbx/password", "password"]
+        .map(|name| render(&format!("{{{{ path('{name}') }}}}")).unwrap_err());
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
+#[test]
 fn errors_name_file_line_and_what_there_is_and_no_value() {
     let cases = [
         "one\n{{ db.user }}",
@@ -121,6 +182,17 @@ fn errors_name_file_line_and_what_there_is_and_no_value() {
         "{% if db.password %}",
         "{% include db.password %}",
         "{% for x in db.port %}{% endfor %}",
+        "{{ path('db.yaml') }}",
+        "{{ path(db.password) }}",
+        "{{ db.password | b64decode }}",
+        "{{ db.blob | shell_quote }}",
+        "{{ db.nope | shell_quote }}",
+        "{{ db.options.pool | shell_quote }}",
+        "{{ db.options | toml }}",
+        "{{ db.nope | yaml }}",
+        "{{ db.password | pem_split }}",
+        "{{ '-----BEGIN X-----' | pem_split }}",
+        "{{ db.blob | b64encode | b64decode }}",
     ];
     let shown: Vec<String> = cases
         .iter()
@@ -137,7 +209,7 @@ fn fields_are_written_byte_by_byte() {
         ("p".to_owned(), field("password")),
         ("gone".to_owned(), file(Content::Field { secret: "api".to_owned(), field: "key".to_owned() })),
     ]));
-    let renderer = Renderer::new(&files).unwrap();
+    let renderer = Renderer::new(&files, &Paths::default()).unwrap();
     let rendered = renderer.render(&secrets(), &output()).unwrap();
     assert_eq!(rendered.keys().collect::<Vec<_>>(), ["blob", "p"], "what uses a left-out secret is left out");
     let blob = &rendered["blob"];
@@ -154,7 +226,11 @@ fn a_field_that_is_not_there_and_a_secret_that_is_not_there_are_named() {
     let render = |secret: &str, field: &str| {
         let content = Content::Field { secret: secret.to_owned(), field: field.to_owned() };
         let files = Files::Named(BTreeMap::from([("f".to_owned(), file(content))]));
-        Renderer::new(&files).unwrap().render(&secrets(), &output()).unwrap_err().to_string()
+        Renderer::new(&files, &Paths::default())
+            .unwrap()
+            .render(&secrets(), &output())
+            .unwrap_err()
+            .to_string()
     };
     insta::assert_snapshot!(render("db", "user"), @r#"cannot render "f" (leasehold.yaml:7): secret "db" has no field "user": it has blob, my-key, options, password, port, tls, username"#);
     insta::assert_snapshot!(render("dbx", "user"), @r#"cannot render "f" (leasehold.yaml:7): there is no secret "dbx""#);
@@ -162,7 +238,7 @@ fn a_field_that_is_not_there_and_a_secret_that_is_not_there_are_named() {
 
 #[test]
 fn without_files_every_field_is_a_file() {
-    let renderer = Renderer::new(&Files::EveryField).unwrap();
+    let renderer = Renderer::new(&Files::EveryField, &Paths::default()).unwrap();
     let rendered = renderer.render(&secrets(), &output()).unwrap();
     let names: Vec<&String> = rendered.keys().collect();
     assert_eq!(
@@ -188,7 +264,7 @@ fn without_files_every_field_is_a_file() {
 fn every_template_that_is_none_is_reported_at_once() {
     let named = [("a", "{{"), ("b", "fine"), ("c", "{% endif %}")]
         .map(|(name, source)| (name.to_owned(), file(Content::Template(source.to_owned()))));
-    let errors = Renderer::new(&Files::Named(named.into())).unwrap_err();
+    let errors = Renderer::new(&Files::Named(named.into()), &Paths::default()).unwrap_err();
     assert_eq!(errors.iter().map(|error| error.file.as_str()).collect::<Vec<_>>(), ["a", "c"]);
 }
 
@@ -196,7 +272,7 @@ fn every_template_that_is_none_is_reported_at_once() {
 fn a_template_uses_what_it_looks_up_and_no_variable_of_its_own() {
     let source = "{% set x = db.a %}{{ x }}{% for i in range(3) %}{{ cert.b }}{{ loop.index }}{% endfor %}{% if api %}{% endif %}";
     let files = Files::Named(BTreeMap::from([("f".to_owned(), file(Content::Template(source.to_owned())))]));
-    let renderer = Renderer::new(&files).unwrap();
+    let renderer = Renderer::new(&files, &Paths::default()).unwrap();
     let uses: Vec<&str> = renderer.uses()["f"].iter().map(String::as_str).collect();
     assert_eq!(uses, ["api", "cert", "db", "range"]);
 }
@@ -303,7 +379,7 @@ fn a_template_that_cannot_do_without_a_secret_that_is_left_out_is_left_out_too()
         ("asks".to_owned(), template("{% if gone %}{{ gone.user }}{% else %}-{% endif %}")),
         ("other".to_owned(), template("x")),
     ]));
-    let renderer = Renderer::new(&files).unwrap();
+    let renderer = Renderer::new(&files, &Paths::default()).unwrap();
     let secrets = Secrets::from([("gone".to_owned(), None)]);
     let names = |rendered: BTreeMap<String, Rendered>| rendered.into_keys().collect::<Vec<_>>();
     assert_eq!(names(renderer.render(&secrets, &output()).unwrap()), ["asks", "other"]);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use leasehold_core::SecretBytes;
 
 use super::template::Templates;
-use super::{RenderError, Secrets};
+use super::{Paths, RenderError, Secrets};
 
 /// The variables of a command, ready to be rendered.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub struct Variables {
 
 impl Variables {
     /// Compiles the templates; every one that is no template is in the error.
-    pub fn new(env: &BTreeMap<String, String>) -> Result<Self, Vec<RenderError>> {
-        let mut templates = Templates::new();
+    pub fn new(env: &BTreeMap<String, String>, paths: &Paths) -> Result<Self, Vec<RenderError>> {
+        let mut templates = Templates::new(paths);
         let mut uses = BTreeSet::new();
         let mut errors = Vec::new();
         for (name, source) in env {

@@ -15,7 +15,12 @@ struct Watching {
 
 /// Watches one path as the configuration, on the real inotify.
 fn watch(path: &Path) -> Watching {
-    watch_all(Watched { providers: Vec::new(), configuration: vec![path.to_owned()] })
+    watch_all(Watched { providers: Vec::new(), configuration: only(path) })
+}
+
+/// These files, for good.
+fn only(path: &Path) -> tokio::sync::watch::Receiver<Vec<PathBuf>> {
+    tokio::sync::watch::channel(vec![path.to_owned()]).1
 }
 
 fn watch_all(watched: Watched) -> Watching {
@@ -207,7 +212,7 @@ async fn each_party_hears_only_of_its_own_paths() {
             ("vault".to_owned(), vec![token]),
             ("other".to_owned(), Vec::new()),
         ],
-        configuration: vec![config],
+        configuration: only(&config),
     });
     fs::write(&values, "one").unwrap();
     let heard = tokio::time::timeout(PATIENCE, watching.providers.recv()).await.unwrap();
@@ -235,7 +240,7 @@ async fn without_inotify_the_paths_are_looked_at_every_30_s_and_that_is_said_onc
     let (configuration, mut heard) = mpsc::unbounded_channel();
     let (clock, events) = (Clock::tokio(), Events::for_tests());
     let full = notify::Error::io(std::io::Error::from_raw_os_error(libc::EMFILE));
-    let watched = Watched { providers: Vec::new(), configuration: vec![file.clone()] };
+    let watched = Watched { providers: Vec::new(), configuration: only(&file) };
     let files =
         Files::new(watched, Heard { providers, configuration }, Err(full), clock.clone(), events.clone());
     let task = tokio::spawn(files.unwrap().run(Arc::default(), CancellationToken::new()));

@@ -1,6 +1,8 @@
 //! `files` and `env`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::Context;
 use super::template;
@@ -10,6 +12,8 @@ use crate::config::report::{KeyPath, did_you_mean, listed, nearest, quoted};
 
 /// A name in a directory; the kernel's limit.
 const LONGEST_NAME: usize = 255;
+/// A template is smaller.
+const LARGEST_TEMPLATE: u64 = 1024 * 1024;
 
 pub(super) fn files(
     raw: Option<BTreeMap<String, raw::File>>,
@@ -34,8 +38,28 @@ pub(super) fn files(
         let mode = cx.mode(raw.mode, &path.key("mode"));
         let owner = cx.user(raw.owner, &path.key("owner"));
         let group = cx.group(raw.group, &path.key("group"));
-        let content =
-            Raw { template: raw.template, secret: raw.secret, field: raw.field, format: raw.format };
+        let (mut template, mut place, mut key) = (raw.template, place, "template");
+        if let Some(file) = raw.template_file {
+            let at = path.key("template_file");
+            if template.is_some() {
+                cx.problem(
+                    &at,
+                    "`template` and `template_file` are the same thing in two places; use one of them",
+                );
+            } else {
+                let file = beside(&file, &at, cx);
+                template = Some(template_of(&file, &at, cx));
+                key = "template_file";
+                place = file.display().to_string();
+                cx.template_files.insert(file);
+            }
+        }
+        let content = Raw {
+            template: template.map(|text| (text, key)),
+            secret: raw.secret,
+            field: raw.field,
+            format: raw.format,
+        };
         let content = self::content(content, &path, secrets, cx);
         if let (Some(content), None) = (content, wrong) {
             files.insert(name, File { content, mode, owner, group, place });
@@ -44,9 +68,51 @@ pub(super) fn files(
     Files::Named(files)
 }
 
+/// The path as it was meant: a relative one begins in the directory of the configuration file.
+fn beside(file: &str, at: &KeyPath, cx: &Context<'_>) -> PathBuf {
+    let configuration = PathBuf::from(&*cx.tree.place_of(at).file);
+    configuration.parent().unwrap_or(Path::new("")).join(file)
+}
+
+/// What the file holds. Nothing, where it is reported why.
+fn template_of(file: &Path, at: &KeyPath, cx: &mut Context<'_>) -> String {
+    let why = match fs::metadata(file) {
+        Ok(metadata) if metadata.is_dir() => "this is a directory; name a file in it".to_owned(),
+        Ok(metadata) if metadata.len() > LARGEST_TEMPLATE => {
+            "this file is larger than 1 MiB, which no template is".to_owned()
+        }
+        Ok(_) => match fs::read(file) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => return text,
+                Err(_) => "this file holds no UTF-8 text".to_owned(),
+            },
+            Err(error) => unreadable(&error),
+        },
+        Err(error) => unreadable(&error),
+    };
+    cx.problem(at, why);
+    String::new()
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "there is no such file (a relative path begins in the directory of this configuration)".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            let uid = rustix::process::getuid().as_raw();
+            format!(
+                "this file may not be read by us (uid {uid}); let us read it, or its directory be searched"
+            )
+        }
+        kind => format!("this file cannot be read: {kind}"),
+    }
+}
+
 /// The keys that say where a file's bytes come from.
 struct Raw {
-    template: Option<String>,
+    /// With the key that it came by.
+    template: Option<(String, &'static str)>,
     secret: Option<String>,
     field: Option<String>,
     format: Option<raw::Format>,
@@ -56,11 +122,11 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
     if let Some(secret) = &raw.secret {
         known_secret(secret, &path.key("secret"), secrets, cx);
     }
-    if let Some(text) = &raw.template {
-        template::check(text, &path.key("template"), secrets, cx);
+    if let Some((text, key)) = &raw.template {
+        template::check(text, &path.key(key), secrets, cx);
     }
     match (raw.template, raw.secret, raw.field, raw.format) {
-        (Some(text), None, None, None) => Some(Content::Template(text)),
+        (Some((text, _)), None, None, None) => Some(Content::Template(text)),
         (None, Some(secret), Some(field), None) => {
             if field.is_empty() {
                 cx.problem(&path.key("field"), "empty; expected the name of a field");
@@ -86,7 +152,10 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
             None
         }
         (None, None, _, _) => {
-            cx.problem(path, "a file needs a `template`, or a `secret` with a `field` or a `format`");
+            cx.problem(
+                path,
+                "a file needs a `template` or a `template_file`, or a `secret` with a `field` or a `format`",
+            );
             None
         }
         (Some(_), ..) => {

@@ -8,7 +8,7 @@ mod secrets;
 mod sections;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use leasehold_core::Environment;
@@ -37,6 +37,12 @@ struct Context<'a> {
     accounts: Accounts,
     /// `lifecycle.on_expiry`, the default of every secret.
     on_expiry: OnExpiry,
+    /// The names under `secrets`.
+    secrets: Vec<String>,
+    /// The names under `files`, where there is such a section.
+    files: Option<Vec<String>>,
+    /// The files that templates were read from.
+    template_files: BTreeSet<PathBuf>,
     known: Known<'a>,
     problems: Vec<Problem>,
 }
@@ -82,7 +88,17 @@ pub(super) fn parse(
     known: Known<'_>,
 ) -> Result<Config, Vec<Problem>> {
     let on_expiry = sections::on_expiry(raw.lifecycle.as_ref().and_then(|raw| raw.on_expiry), OnExpiry::Keep);
-    let mut context = Context { tree, environment, accounts, on_expiry, known, problems: Vec::new() };
+    let mut context = Context {
+        tree,
+        environment,
+        accounts,
+        on_expiry,
+        secrets: names(tree, "secrets"),
+        files: raw.files.as_ref().map(|_| names(tree, "files")),
+        template_files: BTreeSet::new(),
+        known,
+        problems: Vec::new(),
+    };
     let cx = &mut context;
     let providers_given = raw.providers.unwrap_or_default();
     let names = names(tree, "providers");
@@ -112,6 +128,7 @@ pub(super) fn parse(
         providers,
         secrets: secrets.into_iter().collect(),
         files,
+        template_files: context.template_files,
         env,
         exec,
         output,

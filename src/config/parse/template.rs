@@ -1,23 +1,23 @@
 //! Templates, as far as they can be judged before there are values: syntax, names of secrets,
-//! names of filters, tests and functions.
+//! names of filters, tests and functions, and of the files that `path` is given.
 
 use std::sync::Arc;
 
 use minijinja::value::{Object, Value};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind};
 
 use super::Context;
 use crate::config::report::{KeyPath, did_you_mean, listed, nearest, quoted};
-use crate::render::environment;
+use crate::render::{FILTERS, Paths, WordKind, environment, knows_filter, knows_test, words};
 
 /// True for a name that templates know without being given it.
 pub(super) fn knows(name: &str) -> bool {
-    environment().globals().any(|(known, _)| known == name)
+    environment(&Paths::default()).globals().any(|(known, _)| known == name)
 }
 
 /// Says what is wrong with a template.
 pub(super) fn check(text: &str, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) {
-    let environment = environment();
+    let environment = environment(&Paths::default());
     let template = match environment.template_from_str(text) {
         Ok(template) => template,
         Err(error) => {
@@ -43,10 +43,64 @@ pub(super) fn check(text: &str, path: &KeyPath, secrets: &[String], cx: &mut Con
         );
         cx.problem_with(path, message, help);
     }
-    if unknown.is_empty() {
+    if unknown.is_empty() && called(text, &environment, path, cx) == Calls::Known {
         let root = AnySecrets(secrets.to_vec());
         if let Err(error) = template.render(Value::from_object(root)) {
             rehearsed(&error, path, cx);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    Known,
+    Unknown,
+}
+
+/// Says which filters, tests and files are named that do not exist, in branches that nothing runs, too.
+fn called(text: &str, environment: &Environment<'_>, path: &KeyPath, cx: &mut Context<'_>) -> Calls {
+    let mut calls = Calls::Known;
+    for word in words(text) {
+        let (message, help) = match word.kind {
+            WordKind::Filter if !knows_filter(environment, word.name) => (
+                format!("uses a filter that does not exist: {}", quoted(word.name)),
+                nearest(word.name, FILTERS),
+            ),
+            WordKind::Test if !knows_test(environment, word.name) => {
+                (format!("uses a test (`is`) that does not exist: {}", quoted(word.name)), None)
+            }
+            WordKind::File => match unknown_file(word.name, cx) {
+                Some(unknown) => unknown,
+                None => continue,
+            },
+            _ => continue,
+        };
+        calls = Calls::Unknown;
+        let help = help.map(did_you_mean);
+        cx.problem_with(path, format!("the template, at its line {}, {message}", word.line), help);
+    }
+    calls
+}
+
+/// What is wrong with what `path` is given, and what was probably meant.
+fn unknown_file<'a>(name: &str, cx: &'a Context<'_>) -> Option<(String, Option<&'a str>)> {
+    let given = quoted(name);
+    match &cx.files {
+        Some(files) if files.iter().any(|file| file == name) => None,
+        Some(files) => {
+            let names = files.iter().map(String::as_str);
+            let message = format!(
+                "asks for the path of {given}, which is no file; defined under `files`: {}",
+                listed(names.clone(), "and")
+            );
+            Some((message, nearest(name, names)))
+        }
+        None => {
+            let secret = name.split_once('/').map(|(secret, _)| secret);
+            let known = secret.is_some_and(|secret| cx.secrets.iter().any(|known| known == secret));
+            let message =
+                format!("asks for the path of {given}; without `files` each field has one, at SECRET/FIELD");
+            (!known).then_some((message, None))
         }
     }
 }

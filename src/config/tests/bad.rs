@@ -258,6 +258,18 @@ fn mistakes_in_templates_are_said_without_their_text() {
         ("unknown filter", "files:\n  a:\n    template: '{{ db.username | urlencod }}'\n"),
         ("unknown test", "files:\n  a:\n    template: '{{ db.username is emptyy }}'\n"),
         ("unknown function", "files:\n  a:\n    template: '{{ env(\"HOME\") }}'\n"),
+        (
+            "unknown filter in a branch",
+            "files:\n  a:\n    template: |\n      {% if not db %}\n      {{ db.username | shell }}{% endif %}\n"
+        ),
+        (
+            "path of no file",
+            "files:\n  ab: { template: \"{{ path('ac') }}\" }\nenv:\n  X_FILE: \"{{ path('ab') }}{{ path('nope') }}\"\n"
+        ),
+        ("path without files", "env:\n  X_FILE: \"{{ path('db/username') }}{{ path('bd/username') }}\"\n"),
+        ("two templates", "files:\n  a: { template: x, template_file: y }\n"),
+        ("template file that is not there", "files:\n  a: { template_file: nope.tmpl }\n"),
+        ("template file that is a directory", "files:\n  a: { template_file: . }\n"),
         ("in env", "env:\n  USER: '{{ bd.username }}'\n  1X: a\n"),
     ]));
 }

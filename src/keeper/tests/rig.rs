@@ -141,7 +141,7 @@ impl Setup {
             },
             output,
             volume,
-            Renderer::new(&files).expect("no templates"),
+            Renderer::new(&files, &crate::render::Paths::default()).expect("no templates"),
             names,
             before,
         );
