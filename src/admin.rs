@@ -37,7 +37,9 @@ use crate::config::model::{self, Config, Files};
 use crate::events::{Event, Events};
 use crate::http_server::{self, Answer, Bounds};
 use crate::status::Board;
-pub use report::{ErrorReport, GenerationReport, NextReport, ProviderReport, Report, SecretReport, State};
+pub use report::{
+    DrillReport, ErrorReport, GenerationReport, Health, NextReport, ProviderReport, Report, SecretReport, State,
+};
 use socket::Socket;
 
 /// The name of the acknowledgement socket in the output directory. Whoever cleans that directory

@@ -74,13 +74,13 @@ fn command(command: Command, environment: Environment, termination: &Termination
         Command::Run { files } => run::run(Mode::Run, files.config, environment, termination),
         Command::Init { files } => run::run(Mode::Init, files.config, environment, termination),
         Command::Check { files, online } => check::check(files.config, online, &environment),
-        Command::Status { files, watch, json } => ask::status(files.config, &environment, watch, json),
-        Command::Refresh { files, secrets } => ask::refresh(files.config, &environment, &secrets),
-        Command::Probe { files, what, wait } => ask::probe(files.config, &environment, what, wait),
-        Command::Ack { files, generation, name } => {
-            ask::ack(files.config, &environment, generation, name.as_deref())
+        Command::Status { instance, watch, json } => ask::status(instance, &environment, watch, json),
+        Command::Refresh { instance, secrets } => ask::refresh(instance, &environment, &secrets),
+        Command::Probe { instance, what, wait } => ask::probe(instance, &environment, what, wait),
+        Command::Ack { instance, generation, name } => {
+            ask::ack(instance, &environment, generation, name.as_deref())
         }
-        Command::Stale { files, secret } => ask::stale(files.config, &environment, &secret),
+        Command::Stale { instance, secret } => ask::stale(instance, &environment, &secret),
         Command::Version { verbose } => answer(&version::text(verbose)),
         Command::Schema => schema(),
         Command::Completions { shell } => {

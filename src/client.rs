@@ -1,11 +1,16 @@
-//! The other side of the sockets: what `status`, `refresh`, `probe`, `ack` and `stale` ask a
-//! running instance.
+//! The other side of the sockets: what `status`, `refresh`, `probe`, `ack`, `stale` and
+//! `drill` ask a running instance.
 //!
-//! Nothing is printed and no exit code chosen here: texts go to a writer that the caller gives,
-//! failures come back as a [`ClientError`], whose text is one line that says what to do.
+//! No exit code is chosen here, and nothing is printed but by [`watch()`], which has the terminal to itself:
+//! texts go to a writer that the caller gives, failures come back as a [`ClientError`], whose text is one
+//! line that says what to do.
 
+mod columns;
 mod connection;
+mod screen;
 mod table;
+mod view;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +27,10 @@ use crate::clock::Clock;
 use crate::config::model;
 use connection::{Reply, Target};
 pub use table::write_table;
+pub use view::{Colours, Glyphs, View};
+pub(crate) use view::{Line, Style, bar, wrapped, write};
+pub use screen::Screen;
+pub use watch::{Form, watch};
 
 /// Where a running instance is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +51,13 @@ impl Endpoints {
             telemetry: telemetry.listen,
             ack: output_directory.map(|directory| directory.join(ACK_SOCKET)),
         }
+    }
+}
+
+impl Endpoints {
+    /// The socket at this path, whichever of the two it is.
+    pub fn at(socket: PathBuf) -> Self {
+        Self { admin: Some(socket.clone()), telemetry: None, ack: Some(socket) }
     }
 }
 

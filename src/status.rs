@@ -43,6 +43,17 @@ pub struct Snapshot {
     pub acknowledged: Option<u64>,
     /// True from the first termination signal on.
     pub ending: bool,
+    /// A failure that is played.
+    pub drill: Option<DrillState>,
+}
+
+/// A failure that is played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrillState {
+    /// In words: `outage of vault`.
+    pub what: String,
+    /// When it ends by itself.
+    pub ends: Moment,
 }
 
 /// Whether the application may count on its files.

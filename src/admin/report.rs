@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
@@ -13,7 +14,7 @@ use crate::events::line::seconds;
 use crate::status::{LastError, ProviderState, SecretState, Snapshot};
 
 /// Everything.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Report {
     /// Of the running binary.
     pub version: String,
@@ -33,14 +34,27 @@ pub struct Report {
     pub refused: Option<String>,
     /// What a changed configuration file asks for and only a restart takes over.
     pub needs_restart: Vec<String>,
+    /// A failure that is played (`leasehold drill`).
+    pub drill: Option<DrillReport>,
     /// By provider.
     pub providers: BTreeMap<String, ProviderReport>,
     /// By secret.
     pub secrets: BTreeMap<String, SecretReport>,
 }
 
+/// A failure that is played.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct DrillReport {
+    /// In words.
+    pub what: String,
+    /// When it ends by itself.
+    pub ends: String,
+    /// In how long.
+    pub remaining_seconds: f64,
+}
+
 /// The generation in place.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct GenerationReport {
     /// Its number.
     pub number: u64,
@@ -55,8 +69,10 @@ pub struct GenerationReport {
 }
 
 /// A provider.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct ProviderReport {
+    /// In one word.
+    pub state: Health,
     /// What may be shown of the session (Vault: the token's accessor).
     pub session: Option<String>,
     /// When it ends; `null` also where it does not.
@@ -69,8 +85,20 @@ pub struct ProviderReport {
     pub error: Option<ErrorReport>,
 }
 
+/// A provider's state.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// There is a session, and all is well.
+    Ok,
+    /// What was asked of it last went wrong: it is asked again.
+    Failing,
+    /// It was not logged in to yet.
+    NoSession,
+}
+
 /// A secret.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct SecretReport {
     /// Its provider.
     pub provider: String,
@@ -107,7 +135,7 @@ pub struct SecretReport {
 }
 
 /// A secret's state.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// A value is held, and all is well.
@@ -125,7 +153,7 @@ pub enum State {
 }
 
 /// What is done next.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct NextReport {
     /// What.
     pub action: String,
@@ -136,7 +164,7 @@ pub struct NextReport {
 }
 
 /// An error.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct ErrorReport {
     /// What kind.
     pub kind: String,
@@ -170,6 +198,11 @@ impl Report {
             acknowledged: board.acknowledged,
             refused: board.refused.clone(),
             needs_restart: board.needs_restart.clone(),
+            drill: board.drill.as_ref().map(|drill| DrillReport {
+                what: drill.what.clone(),
+                ends: at.wall(drill.ends),
+                remaining_seconds: at.remaining(drill.ends),
+            }),
             providers: board
                 .providers
                 .iter()
@@ -188,7 +221,13 @@ struct At<'a> {
 
 impl At<'_> {
     fn provider(&self, state: &ProviderState) -> ProviderReport {
+        let health = match (&state.error, &state.session) {
+            (Some(_), _) => Health::Failing,
+            (None, Some(_)) => Health::Ok,
+            (None, None) => Health::NoSession,
+        };
         ProviderReport {
+            state: health,
             session: state.session.clone(),
             session_ends: state.session_ends.map(|end| self.wall(end)),
             session_remaining_seconds: state.session_ends.map(|end| self.remaining(end)),

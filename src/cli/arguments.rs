@@ -51,7 +51,7 @@ pub(super) enum Command {
     /// Show what a running instance holds, how old it is and until when; never a value.
     Status {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// Show it again every second.
         #[arg(long)]
         watch: bool,
@@ -62,7 +62,7 @@ pub(super) enum Command {
     /// Have a running instance rotate secrets now.
     Refresh {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// Names of secrets; all of them where none is given.
         #[arg(value_name = "SECRET")]
         secrets: Vec<String>,
@@ -70,7 +70,7 @@ pub(super) enum Command {
     /// Ask whether a running instance is live or ready: for exec probes and hooks.
     Probe {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// What to ask.
         #[arg(value_name = "WHAT")]
         what: What,
@@ -81,7 +81,7 @@ pub(super) enum Command {
     /// Tell a running instance that the application uses a generation.
     Ack {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// Its number; the newest where none is given.
         #[arg(value_parser = generation)]
         generation: Option<u64>,
@@ -92,7 +92,7 @@ pub(super) enum Command {
     /// Tell a running instance that the application was refused with a secret.
     Stale {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// The secret's name.
         secret: String,
     },
@@ -134,6 +134,17 @@ pub(super) struct Files {
     pub(super) config: Vec<PathBuf>,
 }
 
+/// Which running instance.
+#[derive(Args, Debug)]
+pub(super) struct Instance {
+    /// The configuration file of the running instance; may be repeated. Default: as for `run`.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Vec<PathBuf>,
+    /// The socket to ask instead of the one that a configuration file names.
+    #[arg(long, value_name = "PATH", conflicts_with = "config", value_parser = socket)]
+    pub(super) socket: Option<PathBuf>,
+}
+
 /// What a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum What {
@@ -150,4 +161,12 @@ fn generation(text: &str) -> Result<u64, &'static str> {
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "expected a duration with its unit, such as 30s, 5m or 1h".to_owned())
+}
+
+/// As in a configuration, or without its `unix:`.
+fn socket(text: &str) -> Result<PathBuf, &'static str> {
+    match text.strip_prefix("unix:").unwrap_or(text) {
+        "" => Err("expected the path of a socket, such as /run/leasehold/admin.sock"),
+        path => Ok(PathBuf::from(path)),
+    }
 }
