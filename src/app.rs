@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Command;
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
+use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{Entry, Handover};
 use crate::keeper::{EndMode, Fatal, Order, Refreshed};
@@ -126,6 +127,7 @@ struct House {
     serving: JoinSet<()>,
     cancel: CancellationToken,
     handed_over: HandedOver,
+    drills: Option<Drills>,
 }
 
 /// Whether a successor can take over what is held.

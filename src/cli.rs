@@ -81,6 +81,7 @@ fn command(command: Command, environment: Environment, termination: &Termination
             ask::ack(instance, &environment, generation, name.as_deref())
         }
         Command::Stale { instance, secret } => ask::stale(instance, &environment, &secret),
+        Command::Drill { instance, lasts, drill } => ask::drill(instance, &environment, &drill, lasts),
         Command::Version { verbose } => answer(&version::text(verbose)),
         Command::Schema => schema(),
         Command::Completions { shell } => {

@@ -26,10 +26,9 @@ use crate::admin::{ACK_SOCKET, Report};
 use crate::clock::Clock;
 use crate::config::model;
 use connection::{Reply, Target};
+pub use screen::Screen;
 pub use table::write_table;
 pub use view::{Colours, Glyphs, View};
-pub(crate) use view::{Line, Style, bar, wrapped, write};
-pub use screen::Screen;
 pub use watch::{Form, watch};
 
 /// Where a running instance is asked.
@@ -176,6 +175,24 @@ impl Client {
         let body = serde_json::json!({ "secrets": secrets });
         let reply = self.ask(&target, Method::POST, "/v1/refresh", Some(body), LONG).await?;
         Ok(reply.json::<Words>(&target)?.secrets)
+    }
+
+    /// Plays a failure, or ends the one that is played (`stop`). Returns what is done, in words.
+    pub async fn drill(
+        &self,
+        drill: &str,
+        secret: Option<&str>,
+        lasts: Duration,
+    ) -> Result<String, ClientError> {
+        let target = self.admin()?;
+        let body = match secret {
+            Some(secret) => {
+                serde_json::json!({ "drill": drill, "secret": secret, "seconds": lasts.as_secs() })
+            }
+            None => serde_json::json!({ "drill": drill }),
+        };
+        let reply = self.ask(&target, Method::POST, "/v1/drill", Some(body), LONG).await?;
+        Ok(reply.json::<Words>(&target)?.message)
     }
 
     /// Says that the application uses a generation, the newest where `None`. Returns the one that

@@ -28,7 +28,7 @@ fn house() -> (House, mpsc::Receiver<Command>) {
     let (sender, commands) = mpsc::channel(4);
     let (board, clock) = (Board::default(), Clock::tokio());
     let events = Events::recording(board.clone(), clock.clone());
-    (House { board, clock, events, commands: sender }, commands)
+    (House { board, clock, events, commands: sender, drills: None }, commands)
 }
 
 fn place() -> Arc<TempDir> {

@@ -13,6 +13,7 @@ use super::{App, Failure, HandedOver, House, Mode, Signals};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
 use crate::config::model::Files;
+use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
 use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
@@ -39,13 +40,18 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
 
     let renderer =
         Renderer::new(&config.files).map_err(|error| Failure::Render(publisher::all_words(&error)))?;
+    let drills = (mode == Mode::Run && config.admin.drills)
+        .then(|| Drills::new(clock.clone(), events.clone(), board.clone()));
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
     let (programs, reaper) = Programs::new(clock.clone())
         .map_err(|error| Failure::Internal(format!("cannot wait for children: {error}")))?;
     let spawn: Arc<dyn Spawn> = Arc::new(programs);
     for (name, provider) in &config.providers {
         let built = provider.settings.build(name, events.observer(name), &spawn).map_err(Failure::Store)?;
-        providers.insert(name.clone(), Arc::from(built));
+        let built: Arc<dyn Provider> = Arc::from(built);
+        let provider =
+            drills.as_ref().map_or_else(|| built.clone(), |drills| drills.before(name, built.clone()));
+        providers.insert(name.clone(), provider);
     }
     let mut patience =
         Patience { clock: &clock, deadline, events: &events, signals: &mut signals, said: false };
@@ -66,6 +72,9 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let cancel = CancellationToken::new();
     let mut serving = JoinSet::new();
     serving.spawn(reaper.run(cancel.clone()));
+    if let Some(drills) = &drills {
+        serving.spawn(drills.clone().run(cancel.clone()));
+    }
     let (announcements, announcer) = Announcements::new(
         config.on_change.clone(),
         config.lifecycle.acknowledge,
@@ -129,6 +138,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
             clock: clock.clone(),
             events: events.clone(),
             commands: commands_sender,
+            drills: drills.clone(),
         };
         admin::start(&config, &house, &cancel, &mut serving);
         telemetry::start(&config.telemetry, &house, &cancel, &mut serving);
@@ -168,6 +178,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         serving,
         cancel,
         handed_over,
+        drills,
     })
 }
 

@@ -96,6 +96,16 @@ pub(super) enum Command {
         /// The secret's name.
         secret: String,
     },
+    /// Play a failure in a running instance, to see what the application does (`admin.drills: true`).
+    Drill {
+        #[command(flatten)]
+        instance: Instance,
+        /// How long it lasts: at most 1h. A rotation lasts no time.
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "1m", global = true)]
+        lasts: Duration,
+        #[command(subcommand)]
+        drill: Drill,
+    },
     /// Say which version this is; with `--verbose`, what this build holds.
     Version {
         /// Types of providers, features, cryptography and target.
@@ -109,6 +119,33 @@ pub(super) enum Command {
         /// For which shell.
         shell: Shell,
     },
+}
+
+/// What is played.
+#[derive(Debug, Subcommand)]
+pub(super) enum Drill {
+    /// The provider of the secret cannot be reached.
+    Outage {
+        /// The secret's name.
+        secret: String,
+    },
+    /// The store denies the secret.
+    Deny {
+        /// The secret's name.
+        secret: String,
+    },
+    /// The secret gets a new value, as by `refresh`.
+    Rotate {
+        /// The secret's name.
+        secret: String,
+    },
+    /// The store has lost the secret's lease.
+    Expire {
+        /// The secret's name.
+        secret: String,
+    },
+    /// End the drill that is played.
+    Stop,
 }
 
 /// How far `check` goes.
@@ -138,10 +175,10 @@ pub(super) struct Files {
 #[derive(Args, Debug)]
 pub(super) struct Instance {
     /// The configuration file of the running instance; may be repeated. Default: as for `run`.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", global = true)]
     pub(super) config: Vec<PathBuf>,
     /// The socket to ask instead of the one that a configuration file names.
-    #[arg(long, value_name = "PATH", conflicts_with = "config", value_parser = socket)]
+    #[arg(long, value_name = "PATH", conflicts_with = "config", value_parser = socket, global = true)]
     pub(super) socket: Option<PathBuf>,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leasehold_core::Environment;
 
-use super::arguments::{Instance, What};
+use super::arguments::{Drill, Instance, What};
 use super::{Exit, answer, fail};
 use crate::client::{self, Client, ClientError, Form, Probe, Screen};
 use crate::clock::Clock;
@@ -80,6 +80,25 @@ pub(super) fn stale(instance: Instance, environment: &Environment, secret: &str)
     asking(instance, environment, async |client, _| match client.stale(secret).await {
         Ok(words) => answer(&words),
         Err(error) => failed(&error),
+    })
+}
+
+pub(super) fn drill(instance: Instance, environment: &Environment, drill: &Drill, lasts: Duration) -> Exit {
+    let (word, secret) = match drill {
+        Drill::Outage { secret } => ("outage", Some(secret)),
+        Drill::Deny { secret } => ("deny", Some(secret)),
+        Drill::Rotate { secret } => ("rotate", Some(secret)),
+        Drill::Expire { secret } => ("expire", Some(secret)),
+        Drill::Stop => ("stop", None),
+    };
+    asking(instance, environment, async |client, _| {
+        match client.drill(word, secret.map(String::as_str), lasts).await {
+            Ok(words) => match (answer(&words), words.starts_with("failed")) {
+                (Exit::Done, true) => Exit::Unavailable,
+                (exit, _) => exit,
+            },
+            Err(error) => failed(&error),
+        }
     })
 }
 

@@ -32,8 +32,13 @@ fn start() -> Running {
     let (board, clock) = (Board::default(), Clock::tokio());
     let events = Events::for_tests();
     let (cancel, mut serving) = (CancellationToken::new(), JoinSet::new());
-    let house =
-        House { board: board.clone(), clock: clock.clone(), events: events.clone(), commands: sender };
+    let house = House {
+        board: board.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+        commands: sender,
+        drills: None,
+    };
     let config =
         model::Admin { listen: Some(place.path().join("admin.sock")), uids: vec![Uid::Own], drills: false };
     let telemetry =
@@ -270,8 +275,12 @@ async fn the_table_shows_what_is_held_and_until_when() {
     }
     // Nothing is said in black or white, on neither a light nor a dark background to be missed.
     let painted = shown(&report, &View { colours: Colours::On, ..view(80) });
-    let codes: std::collections::BTreeSet<&str> =
-        painted.split("\x1b[").skip(1).filter_map(|rest| rest.split_once('m')).map(|(code, _)| code).collect();
+    let codes: std::collections::BTreeSet<&str> = painted
+        .split("\x1b[")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('m'))
+        .map(|(code, _)| code)
+        .collect();
     assert_eq!(codes.into_iter().collect::<Vec<_>>(), ["0", "1", "1;31", "2", "32", "33"]);
 
     let mut json = Vec::new();

@@ -50,7 +50,9 @@ async fn stream(client: &Client, clock: &Clock, form: Form) -> Result<(), Client
                 frame.last.as_ref().map_or(Ok(()), |(report, _)| write_json(report, &mut block))
             }
             // Whoever reads JSON reads no sentences.
-            (Form::Json, Some((error, _))) => writeln!(block, "{}", serde_json::json!({ "error": error.to_string() })),
+            (Form::Json, Some((error, _))) => {
+                writeln!(block, "{}", serde_json::json!({ "error": error.to_string() }))
+            }
             (Form::Table, None) => write(frame.lines(&View::PLAIN, clock.now()), &View::PLAIN, &mut block)
                 .and_then(|()| writeln!(block)),
             (Form::Table, Some((error, _))) => writeln!(block, "not reachable, trying: {error}\n"),
@@ -150,8 +152,7 @@ impl Frame {
                 Ok(())
             }
             Err(error) => {
-                let passes =
-                    matches!(error, ClientError::NotRunning { .. } | ClientError::NoAnswer { .. });
+                let passes = matches!(error, ClientError::NotRunning { .. } | ClientError::NoAnswer { .. });
                 let since = self.error.as_ref().map_or(now, |(_, since)| *since);
                 self.error = Some((error.clone(), since));
                 if passes || self.last.is_some() { Ok(()) } else { Err(error) }
