@@ -9,6 +9,7 @@
 //! | admin | `GET /v1/status` | | [`Report`] |
 //! | admin | `GET /v1/live` | | `{"live": true}` |
 //! | admin | `GET /v1/ready` | | 200 or 503, `{"ready": …, "message": …}` |
+//! | admin | `POST /v1/drill` | `{"drill": "outage", "secret": "db", "seconds": 120}`; `{"drill": "stop"}` | `{"message": WORDS}` |
 //! | admin | `POST /v1/refresh` | `{"secrets": ["db"]}`; none, or no names: all | `{"secrets": {"db": WORDS}}` |
 //! | admin | `POST /v1/handover` | `{"cancel": false}` | `{"message": …}` |
 //! | ack | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}` |
@@ -36,10 +37,14 @@ use tokio_util::sync::CancellationToken;
 use crate::app::Successor;
 use crate::clock::Clock;
 use crate::config::model::{self, Config, Files};
+use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::http_server::{self, Answer, Bounds};
 use crate::status::Board;
-pub use report::{ErrorReport, GenerationReport, NextReport, ProviderReport, Report, SecretReport, State};
+pub use report::{
+    DrillReport, ErrorReport, GenerationReport, Health, NextReport, ProviderReport, Report, SecretReport,
+    State,
+};
 use socket::Socket;
 
 /// The name of the acknowledgement socket in the output directory. Whoever cleans that directory
@@ -92,6 +97,8 @@ pub struct House {
     pub events: Events,
     /// Where commands go.
     pub commands: mpsc::Sender<Command>,
+    /// What plays failures, where the configuration lets it.
+    pub drills: Option<Drills>,
 }
 
 /// Starts both sockets as tasks in `serving`, until cancelled. To be called once the output

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Command;
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
+use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{Entry, Handover};
 use crate::keeper::{EndMode, Fatal, Order, Refreshed};
@@ -159,6 +160,7 @@ struct House {
     /// Why there is no hand-over, where there is none.
     no_handover: Option<String>,
     successor: Successor,
+    drills: Option<Drills>,
 }
 
 /// Whether a successor can take over what is held.

@@ -99,16 +99,17 @@ fn command(command: Command, environment: Environment, termination: &Termination
             let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
             check::check(sources, online, &environment)
         }
-        Command::Status { files, watch, json } => ask::status(files.config, &environment, watch, json),
-        Command::Refresh { files, secrets } => ask::refresh(files.config, &environment, &secrets),
-        Command::Probe { files, what, wait } => ask::probe(files.config, &environment, what, wait),
-        Command::Ack { files, generation, name } => {
-            ask::ack(files.config, &environment, generation, name.as_deref())
+        Command::Status { instance, watch, json } => ask::status(instance, &environment, watch, json),
+        Command::Refresh { instance, secrets } => ask::refresh(instance, &environment, &secrets),
+        Command::Probe { instance, what, wait } => ask::probe(instance, &environment, what, wait),
+        Command::Ack { instance, generation, name } => {
+            ask::ack(instance, &environment, generation, name.as_deref())
         }
-        Command::Stale { files, secret } => ask::stale(files.config, &environment, &secret),
-        Command::Handover { files, cancel } => {
+        Command::Stale { instance, secret } => ask::stale(instance, &environment, &secret),
+        Command::Drill { instance, lasts, drill } => ask::drill(instance, &environment, &drill, lasts),
+        Command::Handover { instance, cancel } => {
             let successor = if cancel { Successor::Nobody } else { Successor::Expected };
-            ask::hand_over(files.config, &environment, successor)
+            ask::hand_over(instance, &environment, successor)
         }
         Command::Install { directory } => install(&directory, termination),
         Command::Version { verbose } => answer(&version::text(verbose)),

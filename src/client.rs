@@ -1,11 +1,16 @@
-//! The other side of the sockets: what `status`, `refresh`, `probe`, `ack` and `stale` ask a
-//! running instance.
+//! The other side of the sockets: what `status`, `refresh`, `probe`, `ack`, `stale` and
+//! `drill` ask a running instance.
 //!
-//! Nothing is printed and no exit code chosen here: texts go to a writer that the caller gives,
-//! failures come back as a [`ClientError`], whose text is one line that says what to do.
+//! No exit code is chosen here, and nothing is printed but by [`watch()`], which has the terminal to itself:
+//! texts go to a writer that the caller gives, failures come back as a [`ClientError`], whose text is one
+//! line that says what to do.
 
+mod columns;
 mod connection;
+mod screen;
 mod table;
+mod view;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +27,10 @@ use crate::app::Successor;
 use crate::clock::Clock;
 use crate::config::model;
 use connection::{Reply, Target};
+pub use screen::Screen;
 pub use table::write_table;
+pub use view::{Colours, Glyphs, View};
+pub use watch::{Form, watch};
 
 /// Where a running instance is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +51,13 @@ impl Endpoints {
             telemetry: telemetry.listen,
             ack: output_directory.map(|directory| directory.join(ACK_SOCKET)),
         }
+    }
+}
+
+impl Endpoints {
+    /// The socket at this path, whichever of the two it is.
+    pub fn at(socket: PathBuf) -> Self {
+        Self { admin: Some(socket.clone()), telemetry: None, ack: Some(socket) }
     }
 }
 
@@ -169,6 +184,24 @@ impl Client {
         let target = self.admin()?;
         let body = serde_json::json!({ "cancel": successor == Successor::Nobody });
         let reply = self.ask(&target, Method::POST, "/v1/handover", Some(body), SHORT).await?;
+        Ok(reply.json::<Words>(&target)?.message)
+    }
+
+    /// Plays a failure, or ends the one that is played (`stop`). Returns what is done, in words.
+    pub async fn drill(
+        &self,
+        drill: &str,
+        secret: Option<&str>,
+        lasts: Duration,
+    ) -> Result<String, ClientError> {
+        let target = self.admin()?;
+        let body = match secret {
+            Some(secret) => {
+                serde_json::json!({ "drill": drill, "secret": secret, "seconds": lasts.as_secs() })
+            }
+            None => serde_json::json!({ "drill": drill }),
+        };
+        let reply = self.ask(&target, Method::POST, "/v1/drill", Some(body), LONG).await?;
         Ok(reply.json::<Words>(&target)?.message)
     }
 

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod drill;
 pub mod events;
 pub mod handover;
 mod http_server;

@@ -48,6 +48,17 @@ pub struct Snapshot {
     pub command: Option<CommandState>,
     /// True where the next SIGTERM leaves everything to a successor.
     pub handover: bool,
+    /// A failure that is played.
+    pub drill: Option<DrillState>,
+}
+
+/// A failure that is played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrillState {
+    /// In words: `outage of vault`.
+    pub what: String,
+    /// When it ends by itself.
+    pub ends: Moment,
 }
 
 /// Whether the application may count on its files.

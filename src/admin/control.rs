@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Command, House, Report, body, error, json, not_allowed};
 use crate::app::Successor;
 use crate::config::model::Uid;
+use crate::drill::{self, Failure};
 use crate::http_server::{Answer, Handler, Request};
 use crate::status::Readiness;
 
@@ -32,6 +33,27 @@ struct Handover {
     cancel: bool,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Drill {
+    drill: Play,
+    #[serde(default)]
+    secret: String,
+    seconds: Option<u64>,
+}
+
+/// What is to be played.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Play {
+    Outage,
+    Deny,
+    Rotate,
+    Expire,
+    #[default]
+    Stop,
+}
+
 impl Control {
     pub(super) fn new(house: House, uids: Vec<Uid>) -> Self {
         Self { house, uids }
@@ -49,6 +71,44 @@ impl Control {
         let successor = if cancel { Successor::Nobody } else { Successor::Expected };
         let message = self.house.run(PATIENCE, |reply| Command::Handover { successor, reply }).await?;
         Ok(json(StatusCode::OK, &serde_json::json!({ "message": message })))
+    }
+
+    async fn drill(&self, request: &Request) -> Result<Answer, Answer> {
+        const FORM: &str =
+            r#"{"drill": "outage|deny|rotate|expire", "secret": "NAME", "seconds": 60} or {"drill": "stop"}"#;
+        let Drill { drill, secret, seconds } = body(&request.body, FORM)?;
+        let Some(drills) = &self.house.drills else {
+            let words = "drills are off: set `admin.drills: true` in the configuration, and start anew";
+            return Err(error(StatusCode::CONFLICT, words));
+        };
+        let say = |words: String| json(StatusCode::OK, &serde_json::json!({ "message": words }));
+        let failure = match drill {
+            Play::Stop => {
+                let ended = drills.stop().map(|words| format!("ended: {words}"));
+                return Ok(say(ended.unwrap_or_else(|| "no drill is played".to_owned())));
+            }
+            Play::Rotate => {
+                self.house.known([&secret])?;
+                let secrets = vec![secret.clone()];
+                let done = self.house.run(PATIENCE, |reply| Command::Refresh { secrets, reply }).await?;
+                return Ok(say(done.get(&secret).cloned().unwrap_or_default()));
+            }
+            Play::Outage => Failure::Outage,
+            Play::Deny => Failure::Deny,
+            Play::Expire => Failure::Expire,
+        };
+        self.house.known([&secret])?;
+        let lasts = seconds.map_or(drill::USUAL, Duration::from_secs);
+        let mut words =
+            drills.begin(failure, &secret, lasts).map_err(|why| error(StatusCode::CONFLICT, &why))?;
+        if failure == Failure::Expire {
+            // Else it would be noticed at the next renewal only.
+            match self.house.run(PATIENCE, |reply| Command::Stale { secret, reply }).await {
+                Ok(done) => words += &format!("; {done}"),
+                Err(_) => words += "; noticed at the next renewal",
+            }
+        }
+        Ok(say(words))
     }
 
     fn ready(&self) -> Answer {
@@ -86,12 +146,14 @@ impl Handler for Control {
             ("/v1/live", &Method::GET) => json(StatusCode::OK, &serde_json::json!({ "live": true })),
             ("/v1/ready", &Method::GET) => self.ready(),
             ("/v1/refresh", &Method::POST) => self.refresh(&request).await.unwrap_or_else(|answer| answer),
+            ("/v1/drill", &Method::POST) => self.drill(&request).await.unwrap_or_else(|answer| answer),
             ("/v1/status" | "/v1/live" | "/v1/ready", _) => not_allowed("GET"),
             ("/v1/handover", &Method::POST) => self.hand_over(&request).await.unwrap_or_else(|answer| answer),
-            ("/v1/refresh" | "/v1/handover", _) => not_allowed("POST"),
+            ("/v1/refresh" | "/v1/drill" | "/v1/handover", _) => not_allowed("POST"),
             _ => error(
                 StatusCode::NOT_FOUND,
-                "there are GET /v1/status, GET /v1/live, GET /v1/ready, POST /v1/refresh and POST /v1/handover",
+                "there are GET /v1/status, GET /v1/live, GET /v1/ready, POST /v1/refresh, POST /v1/drill and \
+                 POST /v1/handover",
             ),
         }
     }

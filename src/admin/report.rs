@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
@@ -14,7 +15,7 @@ use crate::status::{LastError, ProviderState, SecretState, Snapshot};
 use crate::supervisor::CommandState;
 
 /// Everything.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Report {
     /// Of the running binary.
     pub version: String,
@@ -40,14 +41,27 @@ pub struct Report {
     /// The command, under `exec`.
     #[serde(default)]
     pub command: Option<CommandReport>,
+    /// A failure that is played (`leasehold drill`).
+    pub drill: Option<DrillReport>,
     /// By provider.
     pub providers: BTreeMap<String, ProviderReport>,
     /// By secret.
     pub secrets: BTreeMap<String, SecretReport>,
 }
 
+/// A failure that is played.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct DrillReport {
+    /// In words.
+    pub what: String,
+    /// When it ends by itself.
+    pub ends: String,
+    /// In how long.
+    pub remaining_seconds: f64,
+}
+
 /// The generation in place.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct GenerationReport {
     /// Its number.
     pub number: u64,
@@ -62,7 +76,7 @@ pub struct GenerationReport {
 }
 
 /// The command that `exec` runs.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct CommandReport {
     /// `waiting`, `running`, `draining`, `restarting` or `ended`.
     pub state: String,
@@ -81,8 +95,10 @@ pub struct CommandReport {
 }
 
 /// A provider.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct ProviderReport {
+    /// In one word.
+    pub state: Health,
     /// What may be shown of the session (Vault: the token's accessor).
     pub session: Option<String>,
     /// When it ends; `null` also where it does not.
@@ -95,8 +111,20 @@ pub struct ProviderReport {
     pub error: Option<ErrorReport>,
 }
 
+/// A provider's state.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// There is a session, and all is well.
+    Ok,
+    /// What was asked of it last went wrong: it is asked again.
+    Failing,
+    /// It was not logged in to yet.
+    NoSession,
+}
+
 /// A secret.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct SecretReport {
     /// Its provider.
     pub provider: String,
@@ -133,7 +161,7 @@ pub struct SecretReport {
 }
 
 /// A secret's state.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// A value is held, and all is well.
@@ -151,7 +179,7 @@ pub enum State {
 }
 
 /// What is done next.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct NextReport {
     /// What.
     pub action: String,
@@ -162,7 +190,7 @@ pub struct NextReport {
 }
 
 /// An error.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct ErrorReport {
     /// What kind.
     pub kind: String,
@@ -198,6 +226,11 @@ impl Report {
             refused: board.refused.clone(),
             needs_restart: board.needs_restart.clone(),
             command: board.command.as_ref().map(|command| at.command(command)),
+            drill: board.drill.as_ref().map(|drill| DrillReport {
+                what: drill.what.clone(),
+                ends: at.wall(drill.ends),
+                remaining_seconds: at.remaining(drill.ends),
+            }),
             providers: board
                 .providers
                 .iter()
@@ -228,7 +261,13 @@ impl At<'_> {
     }
 
     fn provider(&self, state: &ProviderState) -> ProviderReport {
+        let health = match (&state.error, &state.session) {
+            (Some(_), _) => Health::Failing,
+            (None, Some(_)) => Health::Ok,
+            (None, None) => Health::NoSession,
+        };
         ProviderReport {
+            state: health,
             session: state.session.clone(),
             session_ends: state.session_ends.map(|end| self.wall(end)),
             session_remaining_seconds: state.session_ends.map(|end| self.remaining(end)),

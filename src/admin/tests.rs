@@ -28,7 +28,7 @@ fn house() -> (House, mpsc::Receiver<Command>) {
     let (sender, commands) = mpsc::channel(4);
     let (board, clock) = (Board::default(), Clock::tokio());
     let events = Events::recording(board.clone(), clock.clone());
-    (House { board, clock, events, commands: sender }, commands)
+    (House { board, clock, events, commands: sender, drills: None }, commands)
 }
 
 fn place() -> Arc<TempDir> {
@@ -444,4 +444,31 @@ async fn a_successors_socket_is_not_removed_at_our_end() {
     running.cancel.cancel();
     tokio::time::timeout(PATIENCE, running.task).await.unwrap().unwrap();
     assert!(running.path.exists());
+}
+
+#[test]
+fn the_schema_that_is_published_is_the_one_of_what_status_says() {
+    let schema = schemars::generate::SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<Report>();
+    let mut schema = schema.to_value();
+    schema["title"] = "leasehold status --json".into();
+    let schema = serde_json::to_string_pretty(&sorted(schema)).unwrap() + "\n";
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.schema.json");
+    let kept = std::fs::read_to_string(kept).unwrap_or_default();
+    assert!(kept == schema, "docs/status.schema.json has to be:\n{schema}");
+}
+
+/// With its keys in the order of the alphabet, however `serde_json` was built.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
+        serde_json::Value::Object(object) => {
+            let by_key: BTreeMap<String, serde_json::Value> =
+                object.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            by_key.into_iter().collect()
+        }
+        other => other,
+    }
 }

@@ -14,6 +14,7 @@ use super::{App, Failure, HandedOver, House, Mode, Signals, Successor};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
 use crate::config::model::{Choice, Files};
+use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
 use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
@@ -41,6 +42,8 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
 
     let renderer = Renderer::new(&config.files, &Paths::new(&config.files, &config.output))
         .map_err(|error| Failure::Render(publisher::all_words(&error)))?;
+    let drills = (mode != Mode::Init && config.admin.drills)
+        .then(|| Drills::new(clock.clone(), events.clone(), board.clone()));
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
     let (programs, reaper) = Programs::new(clock.clone())
         .map_err(|error| Failure::Internal(format!("cannot wait for children: {error}")))?;
@@ -49,7 +52,10 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let spawn: Arc<dyn Spawn> = programs;
     for (name, provider) in &config.providers {
         let built = provider.settings.build(name, events.observer(name), &spawn).map_err(Failure::Store)?;
-        providers.insert(name.clone(), Arc::from(built));
+        let built: Arc<dyn Provider> = Arc::from(built);
+        let provider =
+            drills.as_ref().map_or_else(|| built.clone(), |drills| drills.before(name, built.clone()));
+        providers.insert(name.clone(), provider);
     }
     let mut patience =
         Patience { clock: &clock, deadline, events: &events, signals: &mut signals, said: false };
@@ -71,6 +77,9 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let cancel = CancellationToken::new();
     let mut serving = JoinSet::new();
     serving.spawn(reaper.run(cancel.clone()));
+    if let Some(drills) = &drills {
+        serving.spawn(drills.clone().run(cancel.clone()));
+    }
     let (announcements, announcer) = Announcements::new(
         config.on_change.clone(),
         config.lifecycle.acknowledge,
@@ -156,6 +165,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
             clock: clock.clone(),
             events: events.clone(),
             commands: commands_sender,
+            drills: drills.clone(),
         };
         admin::start(&config, &house, &cancel, &mut serving);
         telemetry::start(&config.telemetry, &house, &cancel, &mut serving);
@@ -199,6 +209,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         handed_over,
         no_handover,
         successor: Successor::Nobody,
+        drills,
     })
 }
 

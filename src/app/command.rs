@@ -16,7 +16,7 @@ use crate::events::Event;
 use crate::keeper::{EndMode, Order as ToKeeper};
 use crate::process::{Foreground, Programs};
 use crate::publisher::{self, Child, Line};
-use crate::render::Variables;
+use crate::render::{Paths, Variables};
 use crate::schedule::{Lead, Splay};
 use crate::supervisor::{self, End, Handle, Order};
 
@@ -60,7 +60,7 @@ pub(super) fn prepare(line: CommandLine, config: &Config, programs: &Arc<Program
         foreground.look().map_err(|failed| not_started(&name, failed))?;
     }
     let variables =
-        Variables::new(&config.env).map_err(|errors| Failure::Render(publisher::all_words(&errors)))?;
+        Variables::new(&config.env, &Paths::new(&config.files, &config.output)).map_err(|errors| Failure::Render(publisher::all_words(&errors)))?;
     let change = config.exec.on_change;
     let (child, line) = match change {
         Some(ExecChange::Restart) => Child::restarted(variables),
@@ -81,7 +81,7 @@ pub(super) fn lead(config: &Config, mode: Mode) -> impl Fn(Option<&str>) -> Lead
         splay: exec.splay.map_or(Splay::Auto, Splay::Fixed),
     };
     // The templates were compiled when the house was built.
-    let used = Variables::new(&config.env).map(|variables| variables.uses().clone()).unwrap_or_default();
+    let used = Variables::new(&config.env, &Paths::new(&config.files, &config.output)).map(|variables| variables.uses().clone()).unwrap_or_default();
     let change = exec.on_change;
     move |secret| {
         let restarts = match (mode, change) {

@@ -28,6 +28,10 @@ impl House {
     /// Ends everything, in the order that keeps the application served for longest.
     pub(super) async fn close(mut self, outcome: Outcome) -> Result<Ended, Failure> {
         let published = *self.ready.borrow();
+        if let Some(drills) = &self.drills {
+            // What is held is taken back for real.
+            drills.stop();
+        }
         let mode = super::mode_of(&outcome, &self, published);
         let succeeded = mode == EndMode::Leave && self.successor == Successor::Expected;
         // The second signal skips the wait, the third ends it all: also where there is no wait.

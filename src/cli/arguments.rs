@@ -76,7 +76,7 @@ pub(super) enum Command {
     /// Show what a running instance holds, how old it is and until when; never a value.
     Status {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// Show it again every second.
         #[arg(long)]
         watch: bool,
@@ -87,7 +87,7 @@ pub(super) enum Command {
     /// Have a running instance rotate secrets now.
     Refresh {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// Names of secrets; all of them where none is given.
         #[arg(value_name = "SECRET")]
         secrets: Vec<String>,
@@ -95,7 +95,7 @@ pub(super) enum Command {
     /// Ask whether a running instance is live or ready: for exec probes and hooks.
     Probe {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// What to ask.
         #[arg(value_name = "WHAT")]
         what: What,
@@ -106,7 +106,7 @@ pub(super) enum Command {
     /// Tell a running instance that the application uses a generation.
     Ack {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// Its number; the newest where none is given.
         #[arg(value_parser = generation)]
         generation: Option<u64>,
@@ -117,7 +117,7 @@ pub(super) enum Command {
     /// Tell a running instance that the application was refused with a secret.
     Stale {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// The secret's name.
         secret: String,
     },
@@ -127,7 +127,7 @@ pub(super) enum Command {
     /// Refused where a successor could not take over, for want of a hand-over.
     Handover {
         #[command(flatten)]
-        files: Files,
+        instance: Instance,
         /// Take it back: the next SIGTERM revokes, as it did before.
         #[arg(long)]
         cancel: bool,
@@ -139,6 +139,16 @@ pub(super) enum Command {
         /// A directory that is there.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
+    },
+    /// Play a failure in a running instance, to see what the application does (`admin.drills: true`).
+    Drill {
+        #[command(flatten)]
+        instance: Instance,
+        /// How long it lasts: at most 1h. A rotation lasts no time.
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "1m", global = true)]
+        lasts: Duration,
+        #[command(subcommand)]
+        drill: Drill,
     },
     /// Say which version this is; with `--verbose`, what this build holds.
     Version {
@@ -153,6 +163,33 @@ pub(super) enum Command {
         /// For which shell.
         shell: Shell,
     },
+}
+
+/// What is played.
+#[derive(Debug, Subcommand)]
+pub(super) enum Drill {
+    /// The provider of the secret cannot be reached.
+    Outage {
+        /// The secret's name.
+        secret: String,
+    },
+    /// The store denies the secret.
+    Deny {
+        /// The secret's name.
+        secret: String,
+    },
+    /// The secret gets a new value, as by `refresh`.
+    Rotate {
+        /// The secret's name.
+        secret: String,
+    },
+    /// The store has lost the secret's lease.
+    Expire {
+        /// The secret's name.
+        secret: String,
+    },
+    /// End the drill that is played.
+    Stop,
 }
 
 /// How far `check` goes.
@@ -208,6 +245,17 @@ impl Inline {
     }
 }
 
+/// Which running instance.
+#[derive(Args, Debug)]
+pub(super) struct Instance {
+    /// The configuration file of the running instance; may be repeated. Default: as for `run`.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(super) config: Vec<PathBuf>,
+    /// The socket to ask instead of the one that a configuration file names.
+    #[arg(long, value_name = "PATH", conflicts_with = "config", value_parser = socket, global = true)]
+    pub(super) socket: Option<PathBuf>,
+}
+
 /// What a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum What {
@@ -224,4 +272,12 @@ fn generation(text: &str) -> Result<u64, &'static str> {
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "expected a duration with its unit, such as 30s, 5m or 1h".to_owned())
+}
+
+/// As in a configuration, or without its `unix:`.
+fn socket(text: &str) -> Result<PathBuf, &'static str> {
+    match text.strip_prefix("unix:").unwrap_or(text) {
+        "" => Err("expected the path of a socket, such as /run/leasehold/admin.sock"),
+        path => Ok(PathBuf::from(path)),
+    }
 }

@@ -1,57 +1,43 @@
 //! The commands that talk to a running instance. They read only where it listens, and that
 //! leniently: a broken file must not blind them.
 
-use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use leasehold_core::Environment;
 
-use super::arguments::What;
+use super::arguments::{Drill, Instance, What};
 use super::{Exit, answer, fail};
 use crate::app::Successor;
-use crate::client::{self, Client, ClientError, Probe};
+use crate::client::{self, Client, ClientError, Form, Probe, Screen};
 use crate::clock::Clock;
 use crate::{config, process};
 
-/// How often `status --watch` looks.
-const PACE: Duration = Duration::from_secs(1);
-
-pub(super) fn status(given: Vec<PathBuf>, environment: &Environment, watch: bool, json: bool) -> Exit {
+pub(super) fn status(instance: Instance, environment: &Environment, watch: bool, json: bool) -> Exit {
     let form = if json { Form::Json } else { Form::Table };
-    asking(given, environment, async |client, clock| {
-        if !watch {
-            return match client.status().await {
-                Ok(report) => answer(&written(&report, form)),
+    let screen = Screen::of(environment);
+    asking(instance, environment, async |client, clock| {
+        if watch {
+            return match client::watch(&client, &clock, form, screen).await {
+                Ok(()) => Exit::Done,
                 Err(error) => failed(&error),
             };
         }
-        let clear = match form {
-            Form::Table if io::stdout().is_terminal() => "\x1b[H\x1b[2J",
-            _ => "",
+        let report = match client.status().await {
+            Ok(report) => report,
+            Err(error) => return failed(&error),
         };
-        loop {
-            // It may come back: whoever watches a restart wants to see its end.
-            let text = match client.status().await {
-                Ok(report) => written(&report, form),
-                Err(error @ (ClientError::NotRunning { .. } | ClientError::NoAnswer { .. })) => {
-                    format!("{error}\n")
-                }
-                Err(error) => return failed(&error),
-            };
-            let mut out = io::stdout().lock();
-            if out.write_all(clear.as_bytes()).and_then(|()| out.write_all(text.as_bytes())).is_err() {
-                return Exit::Done;
-            }
-            let _ = out.flush();
-            drop(out);
-            clock.sleep(PACE).await;
-        }
+        let mut text = Vec::new();
+        let written = match form {
+            Form::Table => client::write_table(&report, &screen.view(), &mut text),
+            Form::Json => client::write_json(&report, &mut text),
+        };
+        debug_assert!(written.is_ok(), "memory takes everything");
+        answer(&String::from_utf8_lossy(&text))
     })
 }
 
-pub(super) fn refresh(given: Vec<PathBuf>, environment: &Environment, secrets: &[String]) -> Exit {
-    asking(given, environment, async |client, _| match client.refresh(secrets).await {
+pub(super) fn refresh(instance: Instance, environment: &Environment, secrets: &[String]) -> Exit {
+    asking(instance, environment, async |client, _| match client.refresh(secrets).await {
         Ok(words) => {
             let lines: String = words.iter().map(|(name, words)| format!("{name}: {words}\n")).collect();
             match (answer(&lines), words.values().any(|words| words.starts_with("failed"))) {
@@ -63,15 +49,15 @@ pub(super) fn refresh(given: Vec<PathBuf>, environment: &Environment, secrets: &
     })
 }
 
-pub(super) fn hand_over(given: Vec<PathBuf>, environment: &Environment, successor: Successor) -> Exit {
-    asking(given, environment, async |client, _| match client.hand_over(successor).await {
+pub(super) fn hand_over(instance: Instance, environment: &Environment, successor: Successor) -> Exit {
+    asking(instance, environment, async |client, _| match client.hand_over(successor).await {
         Ok(words) => answer(&words),
         Err(error) => failed(&error),
     })
 }
 
 pub(super) fn probe(
-    given: Vec<PathBuf>,
+    instance: Instance,
     environment: &Environment,
     what: What,
     wait: Option<Duration>,
@@ -80,57 +66,63 @@ pub(super) fn probe(
         What::Live => Probe::Live,
         What::Ready => Probe::Ready,
     };
-    asking(given, environment, async |client, _| match client.probe(probe, wait).await {
+    asking(instance, environment, async |client, _| match client.probe(probe, wait).await {
         Ok(()) => Exit::Done,
         Err(error) => failed(&error),
     })
 }
 
 pub(super) fn ack(
-    given: Vec<PathBuf>,
+    instance: Instance,
     environment: &Environment,
     generation: Option<u64>,
     name: Option<&str>,
 ) -> Exit {
-    asking(given, environment, async |client, _| match client.ack(generation, name).await {
+    asking(instance, environment, async |client, _| match client.ack(generation, name).await {
         Ok(generation) => answer(&format!("generation {generation} is acknowledged")),
         Err(error) => failed(&error),
     })
 }
 
-pub(super) fn stale(given: Vec<PathBuf>, environment: &Environment, secret: &str) -> Exit {
-    asking(given, environment, async |client, _| match client.stale(secret).await {
+pub(super) fn stale(instance: Instance, environment: &Environment, secret: &str) -> Exit {
+    asking(instance, environment, async |client, _| match client.stale(secret).await {
         Ok(words) => answer(&words),
         Err(error) => failed(&error),
     })
 }
 
-#[derive(Clone, Copy)]
-enum Form {
-    Table,
-    Json,
-}
-
-fn written(report: &crate::admin::Report, form: Form) -> String {
-    let mut text = Vec::new();
-    let outcome = match form {
-        Form::Table => client::write_table(report, &mut text),
-        Form::Json => client::write_json(report, &mut text),
+pub(super) fn drill(instance: Instance, environment: &Environment, drill: &Drill, lasts: Duration) -> Exit {
+    let (word, secret) = match drill {
+        Drill::Outage { secret } => ("outage", Some(secret)),
+        Drill::Deny { secret } => ("deny", Some(secret)),
+        Drill::Rotate { secret } => ("rotate", Some(secret)),
+        Drill::Expire { secret } => ("expire", Some(secret)),
+        Drill::Stop => ("stop", None),
     };
-    debug_assert!(outcome.is_ok(), "memory takes everything");
-    String::from_utf8_lossy(&text).into_owned()
+    asking(instance, environment, async |client, _| {
+        match client.drill(word, secret.map(String::as_str), lasts).await {
+            Ok(words) => match (answer(&words), words.starts_with("failed")) {
+                (Exit::Done, true) => Exit::Unavailable,
+                (exit, _) => exit,
+            },
+            Err(error) => failed(&error),
+        }
+    })
 }
 
 /// Asks with a client of the instance that this configuration belongs to.
 fn asking(
-    given: Vec<PathBuf>,
+    instance: Instance,
     environment: &Environment,
     ask: impl AsyncFnOnce(Client, Clock) -> Exit,
 ) -> Exit {
-    let paths = config::locate(given, environment);
-    let found = config::endpoints(&paths, environment);
-    let endpoints =
-        client::Endpoints { admin: found.admin, telemetry: found.telemetry, ack: Some(found.acknowledge) };
+    let endpoints = match instance.socket {
+        Some(socket) => client::Endpoints::at(socket),
+        None => {
+            let found = config::endpoints(&config::locate(instance.config, environment), environment);
+            client::Endpoints { admin: found.admin, telemetry: found.telemetry, ack: Some(found.acknowledge) }
+        }
+    };
     let runtime = match process::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(Exit::Internal, &format!("no runtime can be had: {}", error.kind())),

@@ -1,66 +1,64 @@
 //! A report as a table for people.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::admin::{ErrorReport, ProviderReport, Report, SecretReport, State};
+use super::columns::{Cell, Column, Step, table};
+use super::view::{Line, Style, View, bar, wrapped, write};
+use crate::admin::{ErrorReport, Health, NextReport, Report, SecretReport, State};
 use crate::events::line::{human, one_line};
 
-/// Writes what is held: the generation, the providers' sessions, one line per secret, and below
-/// it what went wrong last. Lease ids and accessors stand in it, no value.
-pub fn write_table(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
-    head(report, out)?;
-    for (name, provider) in &report.providers {
-        write_provider(name, provider, out)?;
-    }
-    if report.secrets.is_empty() {
-        return writeln!(out, "no secrets");
-    }
-    writeln!(out)?;
-    let heading = ["SECRET", "PROVIDER", "STATE", "VERSION", "AGE", "REMAINING", "NEXT", "LEASE"];
-    let mut rows = vec![heading.map(str::to_owned)];
-    rows.extend(report.secrets.iter().map(|(name, secret)| row(name, secret)));
-    let widths: Vec<usize> = (0..heading.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut rows = rows.iter();
-    if let Some(heading) = rows.next() {
-        write_row(heading, &widths, out)?;
-    }
-    for (cells, secret) in rows.zip(report.secrets.values()) {
-        write_row(cells, &widths, out)?;
-        if let Some(error) = &secret.error {
-            write_error(error, out)?;
-        }
-        for lease in &secret.retiring {
-            writeln!(out, "  replaced, not revoked yet: {}", one_line(lease))?;
-        }
-    }
-    Ok(())
+/// A bar's columns at first, at least and at most.
+const BAR: (usize, usize, usize) = (10, 6, 40);
+
+/// Writes what is held: the generation and what its actions answered, the providers' sessions, one
+/// line per secret with a bar of what is left of its life, and below it what went wrong last. Lease
+/// ids and accessors stand in it, no value.
+pub fn write_table(report: &Report, view: &View, out: &mut impl io::Write) -> io::Result<()> {
+    write(lines(report, view), view, out)
 }
 
-fn head(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
-    match &report.generation {
-        // That is why it is not ready, and said there.
-        None if report.not_ready.is_some() => {}
-        None => writeln!(out, "no generation is published yet")?,
-        Some(generation) => {
-            let acknowledged = match report.acknowledged {
-                Some(acknowledged) => format!(", acknowledged: {acknowledged}"),
-                None => String::new(),
-            };
-            let age = length(generation.age_seconds);
-            let files = generation.files.len();
-            let plural = if files == 1 { "" } else { "s" };
-            writeln!(
-                out,
-                "generation {}, {files} file{plural}, published {age} ago{acknowledged}",
-                generation.number
-            )?;
-            for (action, answer) in &generation.actions {
-                writeln!(out, "  {}: {}", one_line(action), one_line(answer))?;
-            }
+/// The same as lines.
+pub(super) fn lines(report: &Report, view: &View) -> Vec<Line> {
+    let mut lines = head(report, view);
+    for part in [providers(report, view), secrets(report, view)] {
+        if !part.is_empty() && !lines.is_empty() {
+            lines.push(Line::new());
         }
+        lines.extend(part);
+    }
+    lines
+}
+
+fn head(report: &Report, view: &View) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(generation) = &report.generation {
+        let files = generation.files.len();
+        let plural = if files == 1 { "" } else { "s" };
+        let age = length(generation.age_seconds);
+        let mut text = format!(", {files} file{plural}, published {age} ago");
+        if let Some(acknowledged) = report.acknowledged {
+            text += &format!(", acknowledged: {acknowledged}");
+        }
+        let first = Line::new().and(Style::Strong, format!("generation {}", generation.number));
+        lines.push(first.and(Style::Plain, text));
+        for (action, answer) in &generation.actions {
+            let style = if answer.starts_with("ok") { Style::Good } else { Style::Warning };
+            let first = Line::plain(format!("  {}: ", one_line(action)));
+            lines.extend(wrapped(first, style, &one_line(answer), view));
+        }
+    } else if report.not_ready.is_none() {
+        lines.push(Line::plain("no generation is published yet"));
+    }
+    let waiting: Vec<String> = report
+        .secrets
+        .iter()
+        .filter_map(|(name, secret)| Some((name, secret.awaiting_ack_seconds?)))
+        .map(|(name, since)| format!("{} (for {})", one_line(name), length(since)))
+        .collect();
+    let mut say = |style, text: &str| lines.extend(wrapped(Line::new(), style, text, view));
+    if !waiting.is_empty() {
+        say(Style::Warning, &format!("waits for an acknowledgement: {}", waiting.join(", ")));
     }
     if let Some(command) = &report.command {
         let pid = command.pid.map_or_else(String::new, |pid| format!(" as process {pid}"));
@@ -70,101 +68,229 @@ fn head(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
             .next_restart_seconds
             .map_or_else(String::new, |wait| format!(", the next in {}", length(wait)));
         let state = one_line(&command.state);
-        writeln!(out, "command {state}{pid}{age}, {} restart{plural}{next}", command.restarts)?;
+        say(Style::Plain, &format!("command {state}{pid}{age}, {} restart{plural}{next}", command.restarts));
     }
     if let Some(why) = &report.not_ready {
-        writeln!(out, "{}", one_line(why))?;
+        say(Style::Bad, &one_line(why));
     }
     if let Some(why) = &report.refused {
-        writeln!(out, "a newer set could not be published: {}", one_line(why))?;
+        say(Style::Bad, &format!("a newer set could not be published: {}", one_line(why)));
     }
     for what in &report.needs_restart {
-        writeln!(out, "needs a restart: {}", one_line(what))?;
+        say(Style::Warning, &format!("needs a restart: {}", one_line(what)));
+    }
+    if let Some(drill) = &report.drill {
+        let left = length(drill.remaining_seconds);
+        say(Style::Warning, &format!("drill: {}, {left} left", one_line(&drill.what)));
     }
     if report.handover {
-        writeln!(
-            out,
-            "the next SIGTERM leaves everything to a successor (`leasehold handover --cancel` takes that back)"
-        )?;
+        say(
+            Style::Warning,
+            "the next SIGTERM leaves everything to a successor (`leasehold handover --cancel` takes that back)",
+        );
     }
     if report.ending {
-        writeln!(out, "leasehold is ending")?;
+        say(Style::Warning, "leasehold is ending");
     }
-    Ok(())
+    lines
 }
 
-fn write_provider(name: &str, provider: &ProviderReport, out: &mut impl io::Write) -> io::Result<()> {
-    let session = match (&provider.session, provider.session_remaining_seconds) {
-        (None, _) => "no session".to_owned(),
-        (Some(session), None) => format!("session {}", one_line(session)),
-        (Some(session), Some(left)) => format!("session {}, {} left", one_line(session), length(left)),
-    };
-    writeln!(out, "provider {}: {session}", one_line(name))?;
-    if let Some(error) = &provider.error {
-        write_error(error, out)?;
+fn providers(report: &Report, view: &View) -> Vec<Line> {
+    if report.providers.is_empty() {
+        return Vec::new();
     }
-    for session in &provider.old_sessions {
-        writeln!(out, "  replaced, not revoked yet: session {}", one_line(session))?;
-    }
-    Ok(())
-}
-
-fn row(name: &str, secret: &SecretReport) -> [String; 8] {
-    let text = |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), one_line);
-    [
-        one_line(name),
-        one_line(&secret.provider),
-        state(secret.state).to_owned(),
-        text(&secret.version),
-        secret.age_seconds.map_or_else(|| "-".to_owned(), length),
-        remaining(secret),
-        match &secret.next {
-            Some(next) => format!("{} in {}", one_line(&next.action), length(next.in_seconds)),
-            None => "-".to_owned(),
-        },
-        text(&secret.lease),
-    ]
-}
-
-fn state(state: State) -> &'static str {
-    match state {
-        State::Held => "held",
-        State::Failing => "failing",
-        State::AwaitingAck => "awaiting ack",
-        State::Expired => "EXPIRED",
-        State::Missing => "missing",
-        State::LeftOut => "left out",
-    }
-}
-
-/// `[######----] 36s`: what is left of what was granted.
-fn remaining(secret: &SecretReport) -> String {
-    const BAR: f64 = 10.0;
-    let Some(left) = secret.remaining_seconds else {
-        return match secret.state {
-            State::Missing | State::LeftOut => "-".to_owned(),
-            _ => "does not end".to_owned(),
-        };
-    };
-    let text = length(left);
-    match secret.granted_seconds {
-        Some(granted) if granted > 0.0 => {
-            let full = ((left / granted).clamp(0.0, 1.0) * BAR).ceil() as usize;
-            format!("[{}{}] {text}", "#".repeat(full), "-".repeat(BAR as usize - full))
+    let all = || report.providers.values();
+    let columns = vec![
+        Column::new("PROVIDER", names(report.providers.keys())),
+        Column::new(
+            "STATE",
+            all()
+                .map(|provider| match provider.state {
+                    Health::Ok => Cell::Text(Style::Good, "ok".to_owned()),
+                    Health::Failing => Cell::Text(Style::Warning, "failing".to_owned()),
+                    Health::NoSession => Cell::Text(Style::Faint, "no session".to_owned()),
+                })
+                .collect(),
+        ),
+        Column::new(
+            "SESSION ENDS",
+            all()
+                .map(|provider| match (&provider.session, provider.session_remaining_seconds) {
+                    (None, _) => Cell::none(),
+                    (Some(_), None) => Cell::Text(Style::Plain, "never".to_owned()),
+                    (Some(_), Some(left)) => Cell::Text(Style::Plain, format!("in {}", length(left))),
+                })
+                .collect(),
+        ),
+        Column::new(
+            "SESSION",
+            all().map(|provider| provider.session.as_deref().map_or_else(Cell::none, id)).collect(),
+        ),
+    ];
+    let steps = [Step::Shorten("SESSION", 12), Step::Shorten("PROVIDER", 12), Step::Drop("SESSION")];
+    let (heading, rows) = table(columns, &steps, ("", 0), view);
+    let mut lines = vec![heading];
+    for (row, provider) in rows.into_iter().zip(all()) {
+        lines.push(row);
+        if let Some(error) = &provider.error {
+            lines.extend(last_error(error, report, view));
         }
-        _ => text,
+        for session in &provider.old_sessions {
+            lines.extend(replaced(&format!("session {}", one_line(session)), view));
+        }
+    }
+    lines
+}
+
+fn secrets(report: &Report, view: &View) -> Vec<Line> {
+    if report.secrets.is_empty() {
+        return vec![Line::plain("no secrets")];
+    }
+    let all = || report.secrets.values();
+    let with_bars = all().filter(|secret| fraction(secret).is_some());
+    let texts = with_bars.map(|secret| remaining(secret).chars().count()).max();
+    let of_bar = |columns: usize| texts.map_or(0, |texts| columns + 1 + texts);
+    let bars = all().map(|secret| life(secret, texts, view)).collect();
+    let columns = vec![
+        Column::new("SECRET", names(report.secrets.keys())),
+        Column::new("PROVIDER", all().map(|secret| plain(&secret.provider)).collect()),
+        Column::new("STATE", all().map(|secret| state(secret.state)).collect()),
+        Column::of_width("REMAINING", of_bar(BAR.0), bars),
+        Column::new("AGE", all().map(|secret| maybe(secret.age_seconds.map(brief))).collect()),
+        Column::new("NEXT", all().map(|secret| maybe(secret.next.as_ref().map(next))).collect()),
+        Column::new("VERSION", all().map(|secret| maybe(secret.version.as_deref().map(one_line))).collect()),
+        Column::new(
+            "LEASE",
+            all().map(|secret| secret.lease.as_deref().map_or_else(Cell::none, id)).collect(),
+        ),
+    ];
+    let steps = [
+        Step::Shorten("LEASE", 24),
+        Step::Shorten("VERSION", 10),
+        Step::Drop(if report.providers.len() > 1 { "VERSION" } else { "PROVIDER" }),
+        Step::Shorten("LEASE", 12),
+        Step::Shorten("REMAINING", of_bar(BAR.1)),
+        Step::Shorten("SECRET", 16),
+        Step::Drop("VERSION"),
+        Step::Drop("AGE"),
+        Step::Drop("PROVIDER"),
+        Step::Drop("LEASE"),
+        Step::Shorten("SECRET", 8),
+        Step::Drop("NEXT"),
+    ];
+    let (heading, rows) = table(columns, &steps, ("REMAINING", of_bar(BAR.2)), view);
+    let mut lines = vec![heading];
+    for (row, secret) in rows.into_iter().zip(all()) {
+        lines.push(row);
+        // What a provider suffers as a whole is said once.
+        let said = report.providers.get(&secret.provider).and_then(|provider| provider.error.as_ref());
+        if let Some(error) = &secret.error
+            && said.is_none_or(|said| said.kind != error.kind)
+        {
+            lines.extend(last_error(error, report, view));
+        }
+        for lease in &secret.retiring {
+            lines.extend(replaced(&one_line(lease), view));
+        }
+    }
+    lines
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<Cell> {
+    names.map(|name| Cell::Text(Style::Strong, one_line(name))).collect()
+}
+
+fn plain(text: &str) -> Cell {
+    Cell::Text(Style::Plain, one_line(text))
+}
+
+fn id(text: &str) -> Cell {
+    Cell::Id(one_line(text))
+}
+
+fn maybe(text: Option<String>) -> Cell {
+    text.map_or_else(Cell::none, |text| plain(&text))
+}
+
+fn next(next: &NextReport) -> String {
+    match next.in_seconds > 0.0 {
+        true => format!("{} in {}", one_line(&next.action), brief(next.in_seconds)),
+        false => format!("{} now", one_line(&next.action)),
     }
 }
 
-fn write_row(cells: &[String; 8], widths: &[usize], out: &mut impl io::Write) -> io::Result<()> {
-    let line: Vec<String> =
-        cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
-    writeln!(out, "{}", line.join("  ").trim_end())
+fn state(state: State) -> Cell {
+    let (style, word) = match state {
+        State::Held => (Style::Good, "held"),
+        State::Failing => (Style::Warning, "failing"),
+        State::AwaitingAck => (Style::Warning, "awaiting ack"),
+        State::Expired => (Style::Bad, "EXPIRED"),
+        State::Missing => (Style::Bad, "missing"),
+        State::LeftOut => (Style::Faint, "left out"),
+    };
+    Cell::Text(style, word.to_owned())
 }
 
-fn write_error(error: &ErrorReport, out: &mut impl io::Write) -> io::Result<()> {
+fn remaining(secret: &SecretReport) -> String {
+    match (secret.remaining_seconds, secret.state) {
+        (Some(left), _) => brief(left),
+        (None, State::Missing | State::LeftOut) => "-".to_owned(),
+        (None, _) => "no end".to_owned(),
+    }
+}
+
+/// What is left of what was granted.
+fn fraction(secret: &SecretReport) -> Option<f64> {
+    let granted = secret.granted_seconds.filter(|granted| *granted > 0.0)?;
+    Some(secret.remaining_seconds? / granted)
+}
+
+/// `[######----] 36s`. What does not end has no bar.
+fn life(secret: &SecretReport, texts: Option<usize>, view: &View) -> Cell {
+    let text = remaining(secret);
+    let (Some(fraction), Some(texts)) = (fraction(secret), texts) else { return plain(&text) };
+    let style = match secret.state {
+        State::Expired => Style::Bad,
+        // By then it was to be renewed or replaced.
+        _ if fraction < 0.1 => Style::Bad,
+        _ if fraction < 0.25 || secret.state == State::Failing => Style::Warning,
+        _ => Style::Good,
+    };
+    let glyphs = view.glyphs;
+    Cell::Drawn(Box::new(move |width| {
+        let (full, rest) = bar(fraction, width.saturating_sub(texts + 1), glyphs);
+        Line::new().and(style, full).and(Style::Faint, rest).and(Style::Plain, format!(" {text:>texts$}"))
+    }))
+}
+
+fn last_error(error: &ErrorReport, report: &Report, view: &View) -> Vec<Line> {
     let times = if error.count > 1 { format!(", {} times in a row", error.count) } else { String::new() };
-    writeln!(out, "  last error ({}{times}): {}", one_line(&error.at), one_line(&error.text))
+    let first = Line::plain("  ").and(Style::Bad, "! ");
+    let text = format!("{}{times}: {}", ago(&error.at, &report.now), one_line(&error.text));
+    wrapped(first, Style::Warning, &text, view)
+}
+
+fn replaced(what: &str, view: &View) -> Vec<Line> {
+    wrapped(Line::plain("    "), Style::Faint, &format!("replaced, not revoked yet: {what}"), view)
+}
+
+/// `12s ago`; both points in time are of the same clock.
+fn ago(at: &str, now: &str) -> String {
+    let parsed = |text: &str| humantime::parse_rfc3339(text).ok();
+    let between = |at: SystemTime, now: SystemTime| now.duration_since(at).unwrap_or_default();
+    match (parsed(at), parsed(now)) {
+        (Some(at), Some(now)) => format!("{} ago", human(between(at, now))),
+        _ => one_line(at),
+    }
+}
+
+/// For a column: the second unit only where the first says little.
+fn brief(seconds: f64) -> String {
+    let length = length(seconds);
+    match length.split_once(' ') {
+        Some((first, _)) if first.len() > 2 => first.to_owned(),
+        _ => length,
+    }
 }
 
 fn length(seconds: f64) -> String {

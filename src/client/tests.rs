@@ -32,8 +32,13 @@ fn start() -> Running {
     let (board, clock) = (Board::default(), Clock::tokio());
     let events = Events::for_tests();
     let (cancel, mut serving) = (CancellationToken::new(), JoinSet::new());
-    let house =
-        House { board: board.clone(), clock: clock.clone(), events: events.clone(), commands: sender };
+    let house = House {
+        board: board.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+        commands: sender,
+        drills: None,
+    };
     let config =
         model::Admin { listen: Some(place.path().join("admin.sock")), uids: vec![Uid::Own], drills: false };
     let telemetry =
@@ -232,6 +237,8 @@ async fn the_table_shows_what_is_held_and_until_when() {
         };
         board.providers.insert("vault".to_owned(), vault);
         board.providers.insert("aws".to_owned(), ProviderState::default());
+        board.drill =
+            Some(crate::status::DrillState { what: "outage of provider aws".to_owned(), ends: later(124) });
         let held =
             SecretState { provider: "vault".to_owned(), required: true, held: true, ..Default::default() };
         let db = SecretState {
@@ -248,6 +255,16 @@ async fn the_table_shows_what_is_held_and_until_when() {
         let kv =
             SecretState { version: Some("12\u{1b}[31m".to_owned()), issued: Some(start), ..held.clone() };
         board.secrets.insert("settings".to_owned(), kv);
+        let waiting = SecretState {
+            awaiting_ack: Some(later(12)),
+            lease: Some("rabbitmq/creds/a_rather_long_role/QyuCuR8Nn1ck1ZVTYJ9mgAiF".to_owned()),
+            issued: Some(start),
+            expires: Some(later(90_000)),
+            granted: Some(Duration::from_secs(90_000)),
+            next: Some((later(20), "revoke the old lease".to_owned())),
+            ..held.clone()
+        };
+        board.secrets.insert("a_queue_of_the_billing_team".to_owned(), waiting);
         let gone = SecretState { expires: Some(later(5)), granted: Some(Duration::from_secs(5)), ..held };
         board.secrets.insert("gone".to_owned(), gone);
         board
@@ -256,20 +273,38 @@ async fn the_table_shows_what_is_held_and_until_when() {
     });
     clock.jump(Duration::from_secs(24));
     let report = Report::of(&board.snapshot(), &clock);
-    let mut table = Vec::new();
-    write_table(&report, &mut table).unwrap();
-    let wall = humantime::format_rfc3339_seconds(clock.wall(start)).to_string();
-    let table = String::from_utf8(table).unwrap().replace(&wall, "[time]");
-    insta::assert_snapshot!("table", table);
+    insta::assert_snapshot!("table", shown(&report, &View::PLAIN));
+    let view = |columns| View { columns: Some(columns), glyphs: Glyphs::Unicode, colours: Colours::Off };
+    insta::assert_snapshot!("table_80", shown(&report, &view(80)));
+    insta::assert_snapshot!("table_200", shown(&report, &view(200)));
+    for columns in 72..260 {
+        for line in shown(&report, &view(columns)).lines() {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+    }
+    // Nothing is said in black or white, on neither a light nor a dark background to be missed.
+    let painted = shown(&report, &View { colours: Colours::On, ..view(80) });
+    let codes: std::collections::BTreeSet<&str> = painted
+        .split("\x1b[")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('m'))
+        .map(|(code, _)| code)
+        .collect();
+    assert_eq!(codes.into_iter().collect::<Vec<_>>(), ["0", "1", "1;31", "2", "32", "33"]);
 
     let mut json = Vec::new();
     write_json(&report, &mut json).unwrap();
     assert_eq!(serde_json::from_slice::<Report>(&json).unwrap(), report);
 
-    let mut empty = Vec::new();
-    write_table(&Report::of(&Board::default().snapshot(), &clock), &mut empty).unwrap();
+    let empty = Report::of(&Board::default().snapshot(), &clock);
     assert_eq!(
-        String::from_utf8(empty).unwrap(),
-        "not ready: no whole generation is published yet\nno secrets\n"
+        shown(&empty, &View::PLAIN),
+        "not ready: no whole generation is published yet\n\nno secrets\n"
     );
+}
+
+fn shown(report: &Report, view: &View) -> String {
+    let mut text = Vec::new();
+    write_table(report, view, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
 }

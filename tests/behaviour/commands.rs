@@ -65,10 +65,8 @@ fn masked(text: &str) -> String {
         }
     };
     let line = |line: &str| {
-        if let Some((_, error)) =
-            line.trim_start().strip_prefix("last error (").and_then(|l| l.split_once("): "))
-        {
-            return format!("last error (WHEN): {error}");
+        if let Some((_, error)) = line.strip_prefix("  ! ").and_then(|line| line.split_once(": ")) {
+            return format!("! WHEN: {error}");
         }
         let mut words: Vec<String> = line.split(' ').filter(|w| !w.is_empty()).map(word).collect();
         words.dedup_by(|next, before| next == "LENGTH" && before == "LENGTH");

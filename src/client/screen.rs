@@ -1,0 +1,204 @@
+//! The terminal: what it can show, and having it to ourselves for a while.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::OwnedFd;
+
+use leasehold_core::Environment;
+use rustix::termios::{
+    self, InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetwinsize,
+};
+use tokio::io::unix::AsyncFd;
+
+use super::view::{Colours, Glyphs, Line, View};
+use crate::process;
+
+/// Columns and rows of a terminal that does not say.
+const USUAL: (usize, usize) = (80, 24);
+/// The alternate screen, without a cursor and without wrapping of lines that a resize makes too long.
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l";
+const LEAVE: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[?1049l";
+
+/// What standard output can show, by the environment and by the terminal itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Screen {
+    is_terminal: bool,
+    glyphs: Glyphs,
+    colours: Colours,
+}
+
+impl Screen {
+    /// Of this process.
+    pub fn of(environment: &Environment) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let says = |name: &str| environment.value(name).filter(|value| !value.is_empty());
+        let dumb = says("TERM") == Some("dumb");
+        let colours = is_terminal && !dumb && says("NO_COLOR").is_none();
+        let locale = says("LC_ALL").or(says("LC_CTYPE")).or(says("LANG"));
+        let unicode = is_terminal
+            && match locale {
+                Some(locale) => {
+                    let locale = locale.to_ascii_lowercase();
+                    locale.contains("utf-8") || locale.contains("utf8")
+                }
+                // An image without a shell sets none, while the terminal at the other end of `kubectl exec` is
+                // like any other today.
+                None => !dumb,
+            };
+        Self {
+            is_terminal,
+            glyphs: if unicode { Glyphs::Unicode } else { Glyphs::Ascii },
+            colours: if colours { Colours::On } else { Colours::Off },
+        }
+    }
+
+    /// Whether it is a terminal, which can be drawn on.
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// As it is now: a window may be resized.
+    pub fn view(&self) -> View {
+        match self.is_terminal {
+            true => View { columns: Some(size().0), glyphs: self.glyphs, colours: self.colours },
+            false => View::PLAIN,
+        }
+    }
+}
+
+fn size() -> (usize, usize) {
+    match tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        _ => USUAL,
+    }
+}
+
+/// The terminal while it is ours; it is as it was when this is dropped.
+pub(super) struct Taken {
+    screen: Screen,
+    keyboard: Option<Keyboard>,
+}
+
+struct Keyboard {
+    keys: AsyncFd<OwnedFd>,
+    before: Termios,
+}
+
+/// What a key means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Leave,
+    Suspend,
+    Up,
+    Down,
+}
+
+impl Taken {
+    pub(super) fn new(screen: Screen) -> io::Result<Self> {
+        let mut taken = Self { screen, keyboard: Keyboard::take() };
+        taken.put(ENTER)?;
+        Ok(taken)
+    }
+
+    pub(super) fn view(&self) -> View {
+        self.screen.view()
+    }
+
+    /// The rows that there are.
+    pub(super) fn rows(&self) -> usize {
+        size().1
+    }
+
+    /// Draws these lines over what was there, in one piece.
+    pub(super) fn draw(&mut self, lines: Vec<Line>) -> io::Result<()> {
+        let view = self.view();
+        let columns = view.columns.unwrap_or(USUAL.0);
+        let mut frame = String::from("\x1b[H");
+        for (at, line) in lines.into_iter().enumerate() {
+            // The last row has no end of line: it would scroll.
+            frame += if at == 0 { "" } else { "\r\n" };
+            let line = line.cut(columns);
+            // In the last column the cursor still stands on what was written there.
+            let rest = if line.width() < columns { "\x1b[K" } else { "" };
+            frame += &line.painted(view.colours);
+            frame += rest;
+        }
+        frame += "\x1b[J";
+        self.put(frame.as_bytes())
+    }
+
+    /// The next key that means something. Never, where nobody types.
+    pub(super) async fn key(&self) -> Key {
+        match &self.keyboard {
+            Some(keyboard) => keyboard.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // A terminal that has gone needs nothing.
+        let _ = self.put(LEAVE);
+    }
+}
+
+impl Keyboard {
+    /// Keys one by one, not shown, none of them a signal. `None` where standard input is no terminal: then
+    /// Ctrl-C is a signal, as ever.
+    fn take() -> Option<Self> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() {
+            return None;
+        }
+        let before = termios::tcgetattr(&stdin).ok()?;
+        let keys = process::watched(rustix::io::dup(&stdin).ok()?).ok()?;
+        let mut ours = before.clone();
+        ours.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+        ours.input_modes -= InputModes::IXON;
+        // A read gives what is there and never waits.
+        ours.special_codes[SpecialCodeIndex::VMIN] = 0;
+        ours.special_codes[SpecialCodeIndex::VTIME] = 0;
+        termios::tcsetattr(&stdin, OptionalActions::Now, &ours).ok()?;
+        Some(Self { keys, before })
+    }
+
+    async fn next(&self) -> Key {
+        loop {
+            let Ok(mut ready) = self.keys.readable().await else { return std::future::pending().await };
+            let mut typed = [0; 64];
+            let count = rustix::io::read(&self.keys, &mut typed).unwrap_or(0);
+            ready.clear_ready();
+            if let Some(key) = meaning(&typed[..count]) {
+                return key;
+            }
+        }
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
+fn meaning(typed: &[u8]) -> Option<Key> {
+    const INTERRUPT: u8 = 0x03;
+    const END: u8 = 0x04;
+    const SUSPEND: u8 = 0x1a;
+    const QUIT: u8 = 0x1c;
+    match typed {
+        b"\x1b[A" | b"\x1bOA" | b"k" => Some(Key::Up),
+        b"\x1b[B" | b"\x1bOB" | b"j" => Some(Key::Down),
+        // Another key of the kind that sends several bytes.
+        [0x1b, _, ..] => None,
+        _ if typed.contains(&SUSPEND) => Some(Key::Suspend),
+        _ if typed.iter().any(|key| matches!(*key, b'q' | b'Q' | INTERRUPT | END | QUIT)) => Some(Key::Leave),
+        _ => None,
+    }
+}

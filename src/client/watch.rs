@@ -1,0 +1,238 @@
+//! `status --watch`: the table, drawn again each second until somebody leaves. An instance that goes away is
+//! tried again: whoever watches a restart wants to see its end.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::signal::unix::{self, SignalKind};
+
+use super::screen::{Key, Screen, Taken};
+use super::view::{Line, Style, View, wrapped, write};
+use super::{Client, ClientError, table, write_json};
+use crate::admin::Report;
+use crate::clock::{Clock, Moment};
+use crate::events::line::human;
+
+/// How often it looks.
+const PACE: Duration = Duration::from_secs(1);
+/// What a seconds-old answer may be called now.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Shows what is held, again and again. On a terminal until `q`, Ctrl-C or a signal, and then the terminal is
+/// as it was; elsewhere, and as JSON, one block after the other until nobody reads on.
+///
+/// # Errors
+/// The first question cannot be answered, and not for a reason that passes.
+pub async fn watch(client: &Client, clock: &Clock, form: Form, screen: Screen) -> Result<(), ClientError> {
+    match form {
+        Form::Table if screen.is_terminal() => live(client, clock, screen).await,
+        _ => stream(client, clock, form).await,
+    }
+}
+
+async fn stream(client: &Client, clock: &Clock, form: Form) -> Result<(), ClientError> {
+    let mut frame = Frame::new();
+    loop {
+        frame.take(client.status().await, clock.now())?;
+        let mut block = Vec::new();
+        let written = match (form, &frame.error) {
+            (Form::Json, None) => {
+                frame.last.as_ref().map_or(Ok(()), |(report, _)| write_json(report, &mut block))
+            }
+            // Whoever reads JSON reads no sentences.
+            (Form::Json, Some((error, _))) => {
+                writeln!(block, "{}", serde_json::json!({ "error": error.to_string() }))
+            }
+            (Form::Table, None) => write(frame.lines(&View::PLAIN, clock.now()), &View::PLAIN, &mut block)
+                .and_then(|()| writeln!(block)),
+            (Form::Table, Some((error, _))) => writeln!(block, "not reachable, trying: {error}\n"),
+        };
+        let mut out = io::stdout().lock();
+        if written.and_then(|()| out.write_all(&block)).and_then(|()| out.flush()).is_err() {
+            return Ok(());
+        }
+        drop(out);
+        clock.sleep(PACE).await;
+    }
+}
+
+async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), ClientError> {
+    let mut frame = Frame::new();
+    // Before the screen is taken: what cannot be asked at all is said on the usual one.
+    frame.take(client.status().await, clock.now())?;
+    let Ok(mut signals) = Signals::new() else { return Ok(()) };
+    let Ok(mut taken) = Taken::new(screen) else { return Ok(()) };
+    let mut first_row = 0;
+    loop {
+        let look = clock.now() + PACE;
+        let asked = async {
+            clock.sleep_until(look).await;
+            client.status().await
+        };
+        tokio::pin!(asked);
+        loop {
+            if draw(&mut taken, &frame, clock.now(), &mut first_row).is_err() {
+                return Ok(());
+            }
+            tokio::select! {
+                asked = &mut asked => {
+                    // One that was there comes back, whatever it says meanwhile.
+                    let _ = frame.take(asked, clock.now());
+                    break;
+                }
+                told = signals.next() => match told {
+                    Told::Leave => return Ok(()),
+                    Told::Redraw => {}
+                },
+                key = taken.key() => match key {
+                    Key::Leave => return Ok(()),
+                    Key::Up => first_row = first_row.saturating_sub(1),
+                    Key::Down => first_row += 1,
+                    Key::Suspend => {
+                        drop(taken);
+                        // Returns when we are continued.
+                        let _ = kill_process(getpid(), Signal::TSTP);
+                        let Ok(again) = Taken::new(screen) else { return Ok(()) };
+                        taken = again;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// Draws as much as there are rows for, from `first_row` on.
+fn draw(taken: &mut Taken, frame: &Frame, now: Moment, first_row: &mut usize) -> io::Result<()> {
+    let view = taken.view();
+    let mut lines = frame.lines(&view, now);
+    let rows = taken.rows().saturating_sub(3).max(1);
+    let (all, more) = (lines.len(), lines.len().saturating_sub(rows));
+    *first_row = (*first_row).min(more);
+    lines = lines.split_off(*first_row);
+    lines.truncate(rows);
+    let below = all - *first_row - lines.len();
+    let keys = match (more, below) {
+        (0, _) => "q leaves".to_owned(),
+        (_, 0) => "q leaves, the arrow keys move".to_owned(),
+        (_, below) => format!("{below} more lines below; q leaves, the arrow keys move"),
+    };
+    lines.insert(0, frame.title(&view));
+    lines.extend([Line::new(), Line::new().and(Style::Faint, keys)]);
+    taken.draw(lines)
+}
+
+/// What is shown.
+struct Frame {
+    /// The last answer, and when it came.
+    last: Option<(Report, Moment)>,
+    /// Why there is no newer one, and since when.
+    error: Option<(ClientError, Moment)>,
+}
+
+impl Frame {
+    fn new() -> Self {
+        Self { last: None, error: None }
+    }
+
+    fn take(&mut self, asked: Result<Report, ClientError>, now: Moment) -> Result<(), ClientError> {
+        match asked {
+            Ok(report) => {
+                self.last = Some((report, now));
+                self.error = None;
+                Ok(())
+            }
+            Err(error) => {
+                let passes = matches!(error, ClientError::NotRunning { .. } | ClientError::NoAnswer { .. });
+                let since = self.error.as_ref().map_or(now, |(_, since)| *since);
+                self.error = Some((error.clone(), since));
+                if passes || self.last.is_some() { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+
+    fn title(&self, view: &View) -> Line {
+        let title = Line::new().and(Style::Strong, "leasehold status");
+        let Some((report, _)) = &self.last else { return title };
+        let time = format!("{}, version {}", clock_time(report), report.version);
+        let columns = view.columns.unwrap_or_default();
+        let gap = columns.saturating_sub(title.width() + time.chars().count()).max(2);
+        title.and(Style::Plain, " ".repeat(gap)).and(Style::Faint, time)
+    }
+
+    fn lines(&self, view: &View, now: Moment) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if let Some((error, since)) = &self.error {
+            let length = now.since(*since);
+            let text = match length >= FRESH {
+                true => format!("not reachable for {}, trying: {error}", human(length)),
+                false => format!("not reachable, trying: {error}"),
+            };
+            lines.extend(wrapped(Line::new(), Style::Bad, &text, view));
+        }
+        if let Some((report, _)) = &self.last {
+            let shown = table::lines(report, view);
+            match self.error {
+                None => lines.extend(shown),
+                Some(_) => {
+                    lines.push(Line::new());
+                    let told = format!("what it said last, at {}:", clock_time(report));
+                    lines.push(Line::new().and(Style::Faint, told));
+                    lines.extend(shown.into_iter().map(Line::faint));
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// `13:04:05 UTC`.
+fn clock_time(report: &Report) -> String {
+    let time = report.now.split_once('T').map_or(report.now.as_str(), |(_, time)| time);
+    format!("{} UTC", time.trim_end_matches('Z'))
+}
+
+/// What the terminal, or somebody else, tells us.
+struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hangup: unix::Signal,
+    resized: unix::Signal,
+    continued: unix::Signal,
+}
+
+enum Told {
+    Leave,
+    Redraw,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+            hangup: unix::signal(SignalKind::hangup())?,
+            resized: unix::signal(SignalKind::window_change())?,
+            continued: unix::signal(SignalKind::from_raw(Signal::CONT.as_raw()))?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.interrupt.recv() => Told::Leave,
+            _ = self.terminate.recv() => Told::Leave,
+            _ = self.hangup.recv() => Told::Leave,
+            _ = self.resized.recv() => Told::Redraw,
+            _ = self.continued.recv() => Told::Redraw,
+        }
+    }
+}

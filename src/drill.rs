@@ -1,0 +1,413 @@
+//! A failure that is played in a running instance, so that a team sees what its application does
+//! (`leasehold drill`, only where `admin.drills: true`).
+//!
+//! It stands between the engine and a provider, as a [`Provider`] itself: while a drill lasts, it answers
+//! in the store's place, and what the drill is about is not sent. Engine and providers know nothing of it.
+//! One drill at a time. It ends by its own time, by `leasehold drill stop`, and with the process's end, so
+//! that what is held can be taken back.
+//!
+//! - *outage*: the secret's provider cannot be reached.
+//! - *deny*: fetching and renewing the secret is denied.
+//! - *expire*: the store has lost the lease that the secret has now: a renewal is refused, a look-up says
+//!   that it is gone. The lease does live there; once its successor came and the drill is over, it is
+//!   revoked.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it hands on what the keeper asks, under the keeper's deadline"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use leasehold_core::{
+    Error, Fetched, Kind, Lease, Login, MissingRight, Operation, Provider, SecretBytes, SecretRef, Session,
+    Target, Term, Traits, Wanted,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Moment, locked};
+use crate::events::line::human;
+use crate::events::{Event, Events};
+use crate::status::{Board, DrillState};
+
+/// The longest that a drill lasts.
+pub const LONGEST: Duration = Duration::from_secs(3_600);
+/// How long it lasts where nobody says.
+pub const USUAL: Duration = Duration::from_secs(60);
+/// How long giving back one lease may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The provider cannot be reached.
+    Outage,
+    /// The secret is denied.
+    Deny,
+    /// The store has lost the lease.
+    Expire,
+}
+
+/// The drills of a process; clones share them.
+#[derive(Clone)]
+pub struct Drills(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    events: Events,
+    board: Board,
+    playing: Mutex<Option<Playing>>,
+    /// Leases that the store was said to have lost.
+    lost: Mutex<Vec<Lost>>,
+    changed: Notify,
+}
+
+/// The drill that is played.
+#[derive(Clone)]
+struct Playing {
+    failure: Failure,
+    provider: String,
+    secret: String,
+    /// The lease that is lost.
+    lease: Option<String>,
+    until: Moment,
+    words: String,
+}
+
+/// A lease that lives at the store, while the engine was told that it is gone.
+struct Lost {
+    provider: Arc<dyn Provider>,
+    session: Session,
+    lease: Lease,
+    reference: SecretRef,
+    /// Its successor came.
+    replaced: bool,
+}
+
+impl std::fmt::Debug for Drills {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Drills")
+    }
+}
+
+impl Drills {
+    /// None is played.
+    pub fn new(clock: Clock, events: Events, board: Board) -> Self {
+        Self(Arc::new(Inner {
+            clock,
+            events,
+            board,
+            playing: Mutex::default(),
+            lost: Mutex::default(),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// The provider, with drills in front of it.
+    pub fn before(&self, name: &str, provider: Arc<dyn Provider>) -> Arc<dyn Provider> {
+        Arc::new(Drilled { name: name.to_owned(), provider, drills: self.clone() })
+    }
+
+    /// Begins to play. Returns what is played, in words.
+    ///
+    /// # Errors
+    /// One is played already, or this one makes no sense; in words.
+    pub fn begin(&self, failure: Failure, secret: &str, lasts: Duration) -> Result<String, String> {
+        if lasts.is_zero() || lasts > LONGEST {
+            return Err(format!("a drill lasts more than nothing and at most {}", human(LONGEST)));
+        }
+        let board = self.0.board.snapshot();
+        let Some(state) = board.secrets.get(secret) else {
+            return Err(format!("there is no secret \"{secret}\""));
+        };
+        if board.ending {
+            return Err("leasehold is ending".to_owned());
+        }
+        let lease = state.lease.clone().filter(|_| failure == Failure::Expire);
+        if failure == Failure::Expire && lease.is_none() {
+            return Err(format!("secret \"{secret}\" has no lease that the store could lose"));
+        }
+        let provider = state.provider.clone();
+        let words = match failure {
+            Failure::Outage => format!("outage of provider {provider}"),
+            Failure::Deny => format!("secret {secret} is denied"),
+            Failure::Expire => format!("the store has lost the lease of secret {secret}"),
+        };
+        let until = self.0.clock.now() + lasts;
+        let mut playing = locked(&self.0.playing);
+        if let Some(playing) = playing.as_ref() {
+            let words = &playing.words;
+            return Err(format!("a drill is played already ({words}); end it with `leasehold drill stop`"));
+        }
+        *playing = Some(Playing {
+            failure,
+            provider,
+            secret: secret.to_owned(),
+            lease,
+            until,
+            words: words.clone(),
+        });
+        drop(playing);
+        self.0.board.write(|board| board.drill = Some(DrillState { what: words.clone(), ends: until }));
+        let said = format!("{words}, for {}", human(lasts));
+        self.warn(&format!("drill begins: {said}; the store itself is not touched"));
+        self.0.changed.notify_one();
+        Ok(said)
+    }
+
+    /// Ends what is played. Returns what that was.
+    pub fn stop(&self) -> Option<String> {
+        let ended = locked(&self.0.playing).take()?;
+        self.0.board.write(|board| board.drill = None);
+        self.warn(&format!("drill ends: {}", ended.words));
+        self.0.changed.notify_one();
+        Some(ended.words)
+    }
+
+    /// Ends drills in their time and gives back what they left over, until cancelled.
+    pub async fn run(self, cancel: CancellationToken) {
+        loop {
+            let until = locked(&self.0.playing).as_ref().map(|playing| playing.until);
+            let over = async {
+                match until {
+                    Some(until) => self.0.clock.sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = self.0.changed.notified() => {}
+                () = over => {
+                    self.stop();
+                }
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = self.give_back() => {}
+            }
+        }
+    }
+
+    /// Revokes what was said to be lost, once it is replaced and no drill is played.
+    async fn give_back(&self) {
+        loop {
+            if locked(&self.0.playing).is_some() {
+                return;
+            }
+            let replaced = {
+                let mut lost = locked(&self.0.lost);
+                let at = lost.iter().position(|lost| lost.replaced);
+                at.map(|at| lost.remove(at))
+            };
+            let Some(Lost { provider, session, lease, reference, .. }) = replaced else { return };
+            let target = Target::Lease { lease: &lease, reference: &reference };
+            let revoked = self.0.clock.within(PATIENCE, provider.revoke(&session, target)).await;
+            if !matches!(revoked, Some(Ok(()))) {
+                let text = format!(
+                    "after the drill: lease {} of secret \"{}\" could not be revoked, and ends by its own TTL",
+                    lease.id, reference.name
+                );
+                self.warn(&text);
+            }
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        self.0.events.emit(&Event::Warning { text });
+    }
+
+    /// What is played at this provider now.
+    fn at(&self, provider: &str) -> Option<Playing> {
+        let now = self.0.clock.now();
+        let playing = locked(&self.0.playing);
+        playing.as_ref().filter(|playing| playing.provider == provider && now < playing.until).cloned()
+    }
+}
+
+/// A provider with drills in front of it.
+struct Drilled {
+    name: String,
+    provider: Arc<dyn Provider>,
+    drills: Drills,
+}
+
+impl Drilled {
+    fn played(&self, failure: Failure) -> Option<Playing> {
+        self.drills.at(&self.name).filter(|playing| playing.failure == failure)
+    }
+
+    fn error(&self, kind: Kind, operation: Operation, reference: Option<&SecretRef>, words: &str) -> Error {
+        let error = Error::new(kind, operation, &self.name, format!("{words} (a drill)"));
+        match reference {
+            Some(reference) => error.on(format!("secret \"{}\" ({})", reference.name, reference.path)),
+            None => error,
+        }
+    }
+
+    /// An error while the provider cannot be reached.
+    fn reached(&self, operation: Operation, reference: Option<&SecretRef>) -> Result<(), Error> {
+        match self.played(Failure::Outage) {
+            Some(_) => {
+                Err(self.error(Kind::Unavailable, operation, reference, "the store cannot be reached"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn denied(&self, operation: Operation, reference: &SecretRef) -> Option<Error> {
+        let playing = self.played(Failure::Deny)?;
+        (playing.secret == reference.name)
+            .then(|| self.error(Kind::Denied, operation, Some(reference), "permission denied"))
+    }
+
+    /// Whether the store is said to have lost this lease.
+    fn has_lost(&self, lease: &Lease) -> bool {
+        self.played(Failure::Expire).is_some_and(|playing| playing.lease.as_ref() == Some(&lease.id))
+            || self.remembers(lease)
+    }
+
+    /// What was said once stays so: the engine goes by it.
+    fn remembers(&self, lease: &Lease) -> bool {
+        locked(&self.drills.0.lost).iter().any(|lost| lost.lease.id == lease.id)
+    }
+
+    fn remember(&self, session: &Session, lease: &Lease, reference: &SecretRef) {
+        if !self.remembers(lease) {
+            locked(&self.drills.0.lost).push(Lost {
+                provider: Arc::clone(&self.provider),
+                session: session.clone(),
+                lease: lease.clone(),
+                reference: reference.clone(),
+                replaced: false,
+            });
+        }
+    }
+
+    fn came(&self, reference: &SecretRef) {
+        let mut lost = locked(&self.drills.0.lost);
+        for lost in lost.iter_mut().filter(|lost| lost.reference.name == reference.name) {
+            lost.replaced = true;
+        }
+        if lost.iter().any(|lost| lost.replaced) {
+            self.drills.0.changed.notify_one();
+        }
+    }
+}
+
+fn of<'a>(what: &Target<'a>) -> Option<&'a SecretRef> {
+    match what {
+        Target::Session => None,
+        Target::Lease { reference, .. } => Some(reference),
+    }
+}
+
+#[async_trait]
+impl Provider for Drilled {
+    fn describe(&self, reference: &SecretRef) -> Traits {
+        self.provider.describe(reference)
+    }
+
+    fn watched(&self) -> Vec<PathBuf> {
+        self.provider.watched()
+    }
+
+    fn patience(&self) -> Duration {
+        self.provider.patience()
+    }
+
+    async fn login(&self, kept: Option<&SecretBytes>) -> Result<Login, Error> {
+        self.reached(Operation::Login, None)?;
+        self.provider.login(kept).await
+    }
+
+    async fn learn(&self, session: &Session, references: &[&SecretRef]) -> Result<(), Error> {
+        self.reached(Operation::Fetch, None)?;
+        self.provider.learn(session, references).await
+    }
+
+    async fn fetch(
+        &self,
+        session: &Session,
+        wanted: &[Wanted<'_>],
+    ) -> Result<Vec<Result<Fetched, Error>>, Error> {
+        let first = wanted.first().filter(|_| wanted.len() == 1).map(|wanted| wanted.reference);
+        self.reached(Operation::Fetch, first)?;
+        let mut denied: BTreeMap<usize, Error> = BTreeMap::new();
+        let mut sent = Vec::new();
+        for (at, wanted) in wanted.iter().enumerate() {
+            match self.denied(Operation::Fetch, wanted.reference) {
+                Some(error) => drop(denied.insert(at, error)),
+                None => sent.push(*wanted),
+            }
+        }
+        let mut answers = match sent.is_empty() {
+            true => Vec::new(),
+            false => self.provider.fetch(session, &sent).await?,
+        }
+        .into_iter();
+        let mut all = Vec::new();
+        for (at, wanted) in wanted.iter().enumerate() {
+            let answer = match denied.remove(&at) {
+                Some(error) => Err(error),
+                // Fewer than were asked for is the keeper's to judge.
+                None => match answers.next() {
+                    Some(answer) => answer,
+                    None => break,
+                },
+            };
+            if answer.is_ok() {
+                self.came(wanted.reference);
+            }
+            all.push(answer);
+        }
+        Ok(all)
+    }
+
+    async fn lookup(&self, session: &Session, what: Target<'_>) -> Result<Option<Term>, Error> {
+        self.reached(Operation::Lookup, of(&what))?;
+        if let Target::Lease { lease, reference } = what
+            && self.has_lost(lease)
+        {
+            self.remember(session, lease, reference);
+            let words = "the store does not know this lease";
+            return Err(self.error(Kind::LeaseGone, Operation::Lookup, Some(reference), words));
+        }
+        self.provider.lookup(session, what).await
+    }
+
+    async fn renew(
+        &self,
+        session: &Session,
+        what: Target<'_>,
+        increment: Duration,
+    ) -> Result<Option<Term>, Error> {
+        self.reached(Operation::Renew, of(&what))?;
+        if let Target::Lease { lease, reference } = what {
+            if let Some(error) = self.denied(Operation::Renew, reference) {
+                return Err(error);
+            }
+            if self.has_lost(lease) {
+                let words = "the store does not know this lease";
+                return Err(self.error(Kind::Invalid, Operation::Renew, Some(reference), words));
+            }
+        }
+        self.provider.renew(session, what, increment).await
+    }
+
+    async fn revoke(&self, session: &Session, what: Target<'_>) -> Result<(), Error> {
+        self.reached(Operation::Revoke, of(&what))?;
+        self.provider.revoke(session, what).await
+    }
+
+    async fn check(&self, session: &Session, reference: &SecretRef) -> Result<Vec<MissingRight>, Error> {
+        self.reached(Operation::Check, Some(reference))?;
+        self.provider.check(session, reference).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
