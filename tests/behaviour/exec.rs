@@ -29,7 +29,8 @@ fn quiet() -> Value {
 fn sh(place: &Place, script: &str) -> Leasehold {
     let config = place.folder.join("leasehold.yaml");
     let script = script.replace("FOLDER", &place.folder.display().to_string());
-    let words = ["exec", "-c", &config.display().to_string(), "--", "/bin/sh", "-c", &script].map(str::to_owned);
+    let words =
+        ["exec", "-c", &config.display().to_string(), "--", "/bin/sh", "-c", &script].map(str::to_owned);
     Leasehold::command(words)
 }
 

@@ -18,7 +18,8 @@ fn as_pid_1_it_waits_for_orphans_and_passes_signals_and_codes_on() {
     let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
     let mut running = sh(&place, script).under(words).start();
     assert_eq!(written(&place, "parent", &mut running), "1");
-    let children = |pid: &str| fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children =
+        |pid: &str| fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let init = children(&running.pid().as_raw_nonzero().to_string()).trim().to_owned();
     eventually("one child is left, and no zombie", SOON, || {
         let left = children(&init);

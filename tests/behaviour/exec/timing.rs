@@ -79,7 +79,8 @@ fn at_the_servers(stage: &Stage, lifecycle: &str, exec: &str) -> std::path::Path
 }
 
 fn exec(config: &Path, script: &str) -> Leasehold {
-    let words = ["exec", "-c", &config.display().to_string(), "--", "/bin/sh", "-c", script].map(str::to_owned);
+    let words =
+        ["exec", "-c", &config.display().to_string(), "--", "/bin/sh", "-c", script].map(str::to_owned);
     Leasehold::command(words)
 }
 
