@@ -35,8 +35,8 @@ use crate::publisher::{NoSet, ToPublisher};
 use crate::status::Board;
 use crate::supervisor::{End, Handle};
 use crate::systemd::ServiceManager;
-use command::Commanded;
 pub use command::CommandLine;
+use command::Commanded;
 pub use failure::Failure;
 use signals::{Ending, Signals, Told};
 pub use successor::Successor;
@@ -90,8 +90,8 @@ impl App {
 
     /// Runs until it is told to end, or fails.
     pub async fn run(self) -> Result<Ended, Failure> {
-        let signals =
-            Signals::new(self.mode).map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
+        let signals = Signals::new(self.mode)
+            .map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
         let manager = match self.mode {
             Mode::Run | Mode::Exec => ServiceManager::of(&self.environment, self.clock.clone()),
             // Its exit says it all.

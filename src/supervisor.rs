@@ -12,9 +12,6 @@
 mod handle;
 mod state;
 
-#[cfg(test)]
-mod tests;
-
 use std::future::Future;
 use std::sync::Arc;
 
@@ -321,7 +318,8 @@ impl<C: Command> Supervisor<C> {
 
     fn change(&self, delivery: &Delivery) -> Change {
         let same = |given: &Delivery| {
-            Arc::ptr_eq(&given.environment, &delivery.environment) || given.environment == delivery.environment
+            Arc::ptr_eq(&given.environment, &delivery.environment)
+                || given.environment == delivery.environment
         };
         match self.exec.on_change {
             Some(ExecChange::Restart) => Change::Restart,

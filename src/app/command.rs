@@ -47,7 +47,11 @@ pub(super) struct Prepared {
 }
 
 /// Before anything is fetched: what can be seen to be wrong with it is said.
-pub(super) fn prepare(line: CommandLine, config: &Config, programs: &Arc<Programs>) -> Result<Prepared, Failure> {
+pub(super) fn prepare(
+    line: CommandLine,
+    config: &Config,
+    programs: &Arc<Programs>,
+) -> Result<Prepared, Failure> {
     let CommandLine { words, mut inherited } = line;
     let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let has_files = !matches!(&config.files, Files::Named(files) if files.is_empty());
@@ -76,10 +80,7 @@ fn not_started(name: &str, failed: Failed) -> Failure {
 /// How much earlier a secret's rotation is due, since a restart comes before its successor is in use.
 pub(super) fn lead(config: &Config, mode: Mode) -> impl Fn(Option<&str>) -> Lead {
     let exec = &config.exec;
-    let full = Lead {
-        fixed: exec.drain + exec.grace,
-        splay: exec.splay.map_or(Splay::Auto, Splay::Fixed),
-    };
+    let full = Lead { fixed: exec.drain + exec.grace, splay: exec.splay.map_or(Splay::Auto, Splay::Fixed) };
     // The templates were compiled when the house was built.
     let used = Variables::new(&config.env, &Paths::new(&config.files, &config.output)).map(|variables| variables.uses().clone()).unwrap_or_default();
     let change = exec.on_change;
@@ -180,7 +181,9 @@ impl House {
     pub(super) fn say_how_it_ended(&self, end: &End, mode: EndMode) {
         if let End::Ended { status, .. } = end {
             let held = match mode {
-                EndMode::Leave if end.is_crash() => "what is held is left to the next start (exec.on_crash: keep)",
+                EndMode::Leave if end.is_crash() => {
+                    "what is held is left to the next start (exec.on_crash: keep)"
+                }
                 EndMode::Leave => "what is held is left to the next start",
                 EndMode::Revoke | EndMode::Unpublished => "what is held is taken back",
             };

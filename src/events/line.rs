@@ -331,11 +331,13 @@ impl<'a> Line<'a> {
                 Self::new(L::INFO, "command_started", text).generation(generation)
             }
             Event::CommandRestartDue { generation, wait } => {
-                let text = format!("what the command was given has changed; it is restarted in {}", human(wait));
+                let text =
+                    format!("what the command was given has changed; it is restarted in {}", human(wait));
                 Self::new(L::INFO, "command_restart_due", text).generation(generation)
             }
             Event::CommandDraining { length } => {
-                let text = format!("not ready for {} (exec.drain), then the command is restarted", human(length));
+                let text =
+                    format!("not ready for {} (exec.drain), then the command is restarted", human(length));
                 Self::new(L::INFO, "command_draining", text)
             }
             Event::CommandStopped { how } => {

@@ -1,7 +1,7 @@
 //! The environment: read once, then its secrets are gone from it.
 
-use std::ffi::{CStr, c_char};
 use std::ffi::OsString;
+use std::ffi::{CStr, c_char};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::ptr;
@@ -45,8 +45,9 @@ static BACKTRACES: OnceLock<Vec<(OsString, OsString)>> = OnceLock::new();
 /// less what is said to us alone (`LEASEHOLD_…`, and what a service manager tells its own child).
 pub fn inherited_by_the_command() -> Vec<(OsString, OsString)> {
     // Where the environment could not be overwritten, secrets are in it still.
-    let secret =
-        |name: &OsString, value: &OsString| is_secret_name(&name.to_string_lossy()) || holds_password(value.as_bytes());
+    let secret = |name: &OsString, value: &OsString| {
+        is_secret_name(&name.to_string_lossy()) || holds_password(value.as_bytes())
+    };
     std::env::vars_os()
         .filter(|(name, value)| !is_ours(&name.to_string_lossy()) && !secret(name, value))
         .chain(BACKTRACES.get().into_iter().flatten().cloned())

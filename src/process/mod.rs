@@ -26,7 +26,8 @@ mod child;
 pub use allocator::{ALLOCATOR, Allocator};
 pub use descriptor::watched;
 pub use environment::{
-    inherited_by_the_command, is_ours, is_secret_name, read_environment, scrub_environment, switch_backtraces_off,
+    inherited_by_the_command, is_ours, is_secret_name, read_environment, scrub_environment,
+    switch_backtraces_off,
 };
 pub use find::{FindError, Process};
 pub use harden::harden;

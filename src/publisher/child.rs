@@ -76,7 +76,8 @@ impl Child {
     fn holding(variables: Variables, held_for: HeldFor) -> (Self, Line) {
         let (deliveries, delivered) = watch::channel(None);
         let (had, has) = watch::channel(0);
-        let child = Self { variables, deliveries, has, number: 0, environment: None, held_for, held: Vec::new() };
+        let child =
+            Self { variables, deliveries, has, number: 0, environment: None, held_for, held: Vec::new() };
         (child, Line { deliveries: delivered, has: had })
     }
 

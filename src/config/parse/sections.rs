@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::scalars::{listen_address, unix_socket};
 use super::{ADMIN, Context, DIRECTORY, TELEMETRY};
 use crate::config::model::{
-    Acknowledge, Admin, Choice, Exec, ExecChange, Lifecycle, Limits, Log, LogFormat, LogLevel, OnCrash, OnExpiry,
-    Output, Overlap, Reload, RequireTmpfs, Signal, StateDirectory, Telemetry, Uid,
+    Acknowledge, Admin, Choice, Exec, ExecChange, Lifecycle, Limits, Log, LogFormat, LogLevel, OnCrash,
+    OnExpiry, Output, Overlap, Reload, RequireTmpfs, Signal, StateDirectory, Telemetry, Uid,
 };
 use crate::config::raw;
 use crate::config::report::{KeyPath, did_you_mean, nearest};

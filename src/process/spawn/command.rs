@@ -98,9 +98,8 @@ impl Foreground {
     /// It is not there, or may not be run.
     pub fn look(&self) -> Result<(), Failed> {
         let Some(name) = self.command.first() else { return Err(Failed::NotFound) };
-        let runs = |path: &Path| {
-            path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
-        };
+        let runs =
+            |path: &Path| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
         if name.as_bytes().contains(&b'/') {
             let path = Path::new(name);
             return match (runs(path), path.exists()) {
@@ -128,7 +127,8 @@ impl Supervised {
     /// What happens to it next. May be dropped at any time: nothing is lost.
     pub async fn next(&mut self) -> Happened {
         // The reaper lives for longer than whoever supervises; without it there is nothing to be known.
-        let happened = self.happened.recv().await.unwrap_or(Happened::Ended(Status::Signalled(libc::SIGKILL)));
+        let happened =
+            self.happened.recv().await.unwrap_or(Happened::Ended(Status::Signalled(libc::SIGKILL)));
         if matches!(happened, Happened::Ended(_)) {
             self.seat.take_back();
         }

@@ -36,6 +36,16 @@ impl Terminal {
             if screen.contains(what) { Ok(()) } else { Err(screen) }
         });
     }
+
+    /// The last line is this prompt: whoever wrote before it has read its keys, and has ended.
+    #[track_caller]
+    fn prompts(&self, prompt: &str) {
+        eventually(&format!("the prompt {prompt:?}"), SOON, || {
+            let screen = self.tmux(&["capture-pane", "-p"]);
+            let last = screen.trim_end().lines().last().unwrap_or_default().trim_end();
+            if last == prompt { Ok(()) } else { Err(screen) }
+        });
+    }
 }
 
 impl Drop for Terminal {
@@ -58,22 +68,33 @@ fn place() -> Place {
     place
 }
 
+/// A program that says when it begins, is continued, and is interrupted.
+fn talker(place: &Place) -> String {
+    let script = "trap 'echo interrupted; exit 6' INT\ntrap 'echo goes on' CONT\necho begun\nwhile :; do sleep 0.1; done\n";
+    format!("sh {}", place.file("talker", script).display())
+}
+
 #[test]
 fn a_shell_with_job_control_is_usable_under_it() {
     let place = place();
     let terminal = Terminal::open(&place);
-    let shell = "env PS1='inner$ ' bash --norc -i";
-    terminal.keys(&[&line(&place, shell), "Enter"]);
-    terminal.shows("inner$");
-    terminal.keys(&["sleep 100", "Enter"]);
+    terminal.prompts("outer$");
+    terminal.keys(&[&line(&place, "env PS1='inner$ ' bash --norc -i"), "Enter"]);
+    terminal.prompts("inner$");
+    terminal.keys(&[&talker(&place), "Enter"]);
+    terminal.shows("\nbegun");
     terminal.keys(&["C-z"]);
     terminal.shows("Stopped");
+    terminal.prompts("inner$");
     terminal.keys(&["fg", "Enter"]);
+    terminal.shows("\ngoes on");
     terminal.keys(&["C-c"]);
+    terminal.shows("interrupted");
+    terminal.prompts("inner$");
     terminal.keys(&["echo user=$DB_USER-", "Enter"]);
     terminal.shows("user=v-");
     terminal.keys(&["exit 4", "Enter"]);
-    terminal.shows("outer$ ");
+    terminal.prompts("outer$");
     terminal.keys(&["echo code=$?", "Enter"]);
     terminal.shows("code=4");
 }
@@ -82,16 +103,19 @@ fn a_shell_with_job_control_is_usable_under_it() {
 fn a_stopped_command_gives_the_terminal_to_the_shell_above_and_goes_on() {
     let place = place();
     let terminal = Terminal::open(&place);
-    let script = "sh -c 'trap \"echo interrupted; exit 6\" INT; echo begun; while :; do sleep 0.1; done'";
-    terminal.keys(&[&line(&place, script), "Enter"]);
+    terminal.prompts("outer$");
+    terminal.keys(&[&line(&place, &talker(&place)), "Enter"]);
     terminal.shows("\nbegun");
     terminal.keys(&["C-z"]);
     terminal.shows("Stopped");
+    terminal.prompts("outer$");
     terminal.keys(&["echo above", "Enter"]);
     terminal.shows("\nabove");
     terminal.keys(&["fg", "Enter"]);
+    terminal.shows("\ngoes on");
     terminal.keys(&["C-c"]);
-    terminal.shows("\ninterrupted");
+    terminal.shows("interrupted");
+    terminal.prompts("outer$");
     terminal.keys(&["echo code=$?", "Enter"]);
     terminal.shows("code=6");
 }
@@ -103,6 +127,7 @@ fn top_draws_and_reads_keys_under_it() {
     terminal.keys(&[&line(&place, "top"), "Enter"]);
     terminal.shows("load average");
     terminal.keys(&["q"]);
+    terminal.prompts("outer$");
     terminal.keys(&["echo code=$?", "Enter"]);
     terminal.shows("code=0");
 }
