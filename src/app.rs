@@ -6,6 +6,7 @@
 //! store does.
 
 mod build;
+mod command;
 mod end;
 mod failure;
 mod reload;
@@ -30,7 +31,10 @@ use crate::keeper::{EndMode, Fatal, Order, Refreshed};
 use crate::notify_app::Announcements;
 use crate::publisher::{NoSet, ToPublisher};
 use crate::status::Board;
+use crate::supervisor::{End, Handle};
 use crate::systemd::ServiceManager;
+use command::Commanded;
+pub use command::CommandLine;
 pub use failure::Failure;
 use signals::{Ending, Signals, Told};
 pub use successor::Successor;
@@ -42,6 +46,17 @@ pub enum Mode {
     Run,
     /// One generation, then everything is left to a successor.
     Init,
+    /// For as long as a command runs.
+    Exec,
+}
+
+/// How a process ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All went well.
+    Done,
+    /// As the command did: its code, or 128+N where signal N ended it.
+    Code(u8),
 }
 
 /// What is to be run.
@@ -50,12 +65,18 @@ pub struct App {
     environment: Arc<Environment>,
     clock: Clock,
     mode: Mode,
+    command: Option<CommandLine>,
 }
 
 impl App {
     /// An application on the machine's clock.
     pub fn new(config: Config, environment: Arc<Environment>, mode: Mode) -> Self {
-        Self { config, environment, clock: Clock::boot(), mode }
+        Self { config, environment, clock: Clock::boot(), mode, command: None }
+    }
+
+    /// One that runs a command.
+    pub fn exec(config: Config, environment: Arc<Environment>, command: CommandLine) -> Self {
+        Self { command: Some(command), ..Self::new(config, environment, Mode::Exec) }
     }
 
     /// The same on another clock, for tests.
@@ -66,11 +87,11 @@ impl App {
     }
 
     /// Runs until it is told to end, or fails.
-    pub async fn run(self) -> Result<(), Failure> {
+    pub async fn run(self) -> Result<Ended, Failure> {
         let signals =
-            Signals::new().map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
+            Signals::new(self.mode).map_err(|error| Failure::Internal(format!("cannot wait for signals: {error}")))?;
         let manager = match self.mode {
-            Mode::Run => ServiceManager::of(&self.environment, self.clock.clone()),
+            Mode::Run | Mode::Exec => ServiceManager::of(&self.environment, self.clock.clone()),
             // Its exit says it all.
             Mode::Init => ServiceManager::none(),
         };
@@ -81,14 +102,17 @@ impl App {
         outcome
     }
 
-    async fn live(self, signals: Signals, manager: &ServiceManager) -> Result<(), Failure> {
+    async fn live(self, signals: Signals, manager: &ServiceManager) -> Result<Ended, Failure> {
         let (mode, lifecycle) = (self.mode, &self.config.lifecycle);
         let patience = lifecycle.startup_deadline;
         let status = format!("waiting for the first set of secrets, for at most {}", length(patience));
         manager.starting(&status, patience + end::bound(lifecycle)).await;
         let mut house = match build::house(self, signals, manager.clone()).await {
             // Told to end while it waited for another process's end: nothing was begun.
-            Err(Failure::Interrupted) if mode == Mode::Run => return Ok(()),
+            Err(Failure::Interrupted) if mode == Mode::Run => return Ok(Ended::Done),
+            Err(Failure::Interrupted) if mode == Mode::Exec => {
+                return Ok(Ended::Code(Ending::Terminate.code()));
+            }
             house => house?,
         };
         let outcome = house.live().await;
@@ -111,6 +135,8 @@ struct House {
     /// Which provider keeps a secret.
     kept_by: BTreeMap<String, String>,
     publisher: mpsc::UnboundedSender<ToPublisher>,
+    /// Under `exec`.
+    command: Option<Commanded>,
     ready: watch::Receiver<bool>,
     fatal: mpsc::UnboundedReceiver<Fatal>,
     no_set: mpsc::UnboundedReceiver<NoSet>,
@@ -148,6 +174,8 @@ enum Outcome {
     Told(Ending),
     /// `lifecycle.application` has ended, and our end follows.
     ApplicationEnded,
+    /// The command has ended, and our end follows.
+    CommandEnded(End),
     Failed(Failure),
 }
 
@@ -156,6 +184,7 @@ impl House {
     async fn live(&mut self) -> Outcome {
         let deadline = self.started + self.config.lifecycle.startup_deadline;
         let mut ready = self.ready.clone();
+        let mut command = self.command.as_ref().map(|command| command.handle.clone());
         let clock = self.clock.clone();
         let application = self.application_ended();
         tokio::pin!(application);
@@ -164,7 +193,11 @@ impl House {
             if is_ready && self.mode == Mode::Init {
                 return Outcome::Done;
             }
-            if is_ready {
+            if let Some(end) = command.as_ref().and_then(Handle::end) {
+                return Outcome::CommandEnded(end);
+            }
+            // With a command it is ready once that runs.
+            if is_ready && command.as_ref().is_none_or(Handle::runs) {
                 self.manager.ready(|| self.standing()).await;
             }
             tokio::select! {
@@ -175,7 +208,11 @@ impl House {
                         self.reload(reload::Cause::Signal).await;
                         application.set(self.application_ended());
                     }
+                    told => if let Some(ending) = self.pass(&told) {
+                        return Outcome::Told(ending);
+                    },
                 },
+                () = command::next_stage(&mut command) => {}
                 Some(fatal) = self.fatal.recv() => return Outcome::Failed(fatal.into()),
                 Some(no_set) = self.no_set.recv() => return Outcome::Failed(no_set.into()),
                 Some(joined) = self.keeping.join_next(), if !self.keeping.is_empty() => {
@@ -351,16 +388,20 @@ pub(crate) fn length(length: Duration) -> String {
 }
 
 /// What is taken back at the end, by how it came.
-fn mode_of(outcome: &Outcome, mode: Mode, published: bool, config: &Config, successor: Successor) -> EndMode {
+fn mode_of(outcome: &Outcome, house: &House, published: bool) -> EndMode {
+    let (mode, config) = (house.mode, &house.config);
     match (outcome, mode) {
-        (Outcome::Told(Ending::Terminate), Mode::Run) if successor == Successor::Expected => EndMode::Leave,
+        (Outcome::Told(Ending::Terminate), Mode::Run | Mode::Exec) if house.successor == Successor::Expected => {
+            EndMode::Leave
+        }
+        (Outcome::CommandEnded(end), _) => house.mode_after(end),
         (Outcome::Done, _) => EndMode::Leave,
         (Outcome::Failed(_), _) => EndMode::Unpublished,
         (Outcome::ApplicationEnded, _) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,
         (Outcome::ApplicationEnded, _) => EndMode::Leave,
         (Outcome::Told(_), Mode::Init) if published => EndMode::Leave,
         (Outcome::Told(_), Mode::Init) => EndMode::Unpublished,
-        (Outcome::Told(_), Mode::Run) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,
-        (Outcome::Told(_), Mode::Run) => EndMode::Leave,
+        (Outcome::Told(_), Mode::Run | Mode::Exec) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,
+        (Outcome::Told(_), Mode::Run | Mode::Exec) => EndMode::Leave,
     }
 }

@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod check;
+mod exec;
 mod exit;
 mod run;
 mod termination;
@@ -55,7 +56,7 @@ fn usage(error: &clap::Error, termination: &Termination) -> Exit {
         let _ = writeln!(io::stderr().lock(), "  tip: name a configuration file with `-c FILE`");
     }
     // A pod whose arguments are wrong says so where a pod is looked at.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "run" || word == "init") {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "run" || word == "init" || word == "exec") {
         let text = error.to_string();
         termination.write(text.lines().next().unwrap_or_default());
     }
@@ -78,6 +79,13 @@ fn command(command: Command, environment: Environment, termination: &Termination
         }
         Command::Check { files, inline, .. } if inline.print_config => {
             print(files.config, inline.flags(Form::Pod))
+        }
+        Command::Exec { files, inline, .. } if inline.print_config => {
+            print(files.config, inline.flags(Form::Command))
+        }
+        Command::Exec { files, inline, command } => {
+            let sources = Sources { files: files.config, flags: inline.flags(Form::Command) };
+            exec::exec(sources, command, environment, termination)
         }
         Command::Run { files, inline } => {
             let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };

@@ -298,6 +298,39 @@ pub enum Event<'a> {
         /// What is waited for.
         waiting_for: &'a str,
     },
+    /// The command that `exec` runs was started.
+    CommandStarted {
+        /// Its process id.
+        pid: i32,
+        /// How often it was restarted.
+        restarts: u64,
+        /// The generation in place.
+        generation: u64,
+    },
+    /// What the command was given has changed: it will be restarted.
+    CommandRestartDue {
+        /// The generation that changed it.
+        generation: u64,
+        /// In how long.
+        wait: Duration,
+    },
+    /// A restart has begun: nobody is to count on the command.
+    CommandDraining {
+        /// For how long, before it is asked to end.
+        length: Duration,
+    },
+    /// The command has ended, and starts again.
+    CommandStopped {
+        /// How it ended, in words.
+        how: &'a str,
+    },
+    /// The command has ended, and our end follows.
+    CommandEnded {
+        /// How it ended, in words.
+        how: &'a str,
+        /// What becomes of what is held, in words.
+        held: &'a str,
+    },
     /// Something that is left at the store after the end.
     LeftBehind {
         /// At which provider.

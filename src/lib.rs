@@ -26,6 +26,7 @@ pub mod render;
 pub mod schedule;
 pub mod slot;
 pub mod status;
+pub mod supervisor;
 pub mod systemd;
 pub mod telemetry;
 pub mod volume;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use leasehold_core::Kind;
 
 use crate::clock::{Moment, locked};
+use crate::supervisor::{CommandPhase, CommandState};
 
 /// The board; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub ending: bool,
     /// True where the next SIGTERM leaves everything to a successor.
     pub handover: bool,
+    /// The command, under `exec`.
+    pub command: Option<CommandState>,
 }
 
 /// Whether the application may count on its files.
@@ -56,11 +59,14 @@ pub enum Readiness {
     NotYet(Vec<(String, Option<Kind>)>),
     /// These required secrets have truly expired.
     Expired(Vec<String>),
+    /// The command that `exec` runs is not to be counted on now.
+    Command(CommandPhase),
 }
 
 impl Snapshot {
     /// Latched by the first whole generation; lost again only while a required secret has truly
-    /// expired. An outage of the store alone changes nothing.
+    /// expired, and under `exec` while the command is drained and restarted. An outage of the store
+    /// alone changes nothing.
     pub fn readiness(&self, now: Moment) -> Readiness {
         let required = || self.secrets.iter().filter(|(_, state)| state.required);
         if !self.ready {
@@ -70,7 +76,11 @@ impl Snapshot {
         }
         let expired: Vec<String> =
             required().filter(|(_, state)| state.is_expired(now)).map(|(name, _)| name.clone()).collect();
-        if expired.is_empty() { Readiness::Ready } else { Readiness::Expired(expired) }
+        match &self.command {
+            _ if !expired.is_empty() => Readiness::Expired(expired),
+            Some(command) if command.phase != CommandPhase::Running => Readiness::Command(command.phase),
+            _ => Readiness::Ready,
+        }
     }
 }
 
@@ -99,6 +109,7 @@ impl Readiness {
                 format!("not ready: no whole generation is published yet, waiting for {}", words.join(", "))
             }
             Self::Expired(names) => format!("not ready: expired: {}", names.join(", ")),
+            Self::Command(phase) => format!("not ready: the command is {}", phase.as_str()),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, Moment};
 use crate::events::line::seconds;
 use crate::status::{LastError, ProviderState, SecretState, Snapshot};
+use crate::supervisor::CommandState;
 
 /// Everything.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -36,6 +37,9 @@ pub struct Report {
     pub refused: Option<String>,
     /// What a changed configuration file asks for and only a restart takes over.
     pub needs_restart: Vec<String>,
+    /// The command, under `exec`.
+    #[serde(default)]
+    pub command: Option<CommandReport>,
     /// By provider.
     pub providers: BTreeMap<String, ProviderReport>,
     /// By secret.
@@ -55,6 +59,25 @@ pub struct GenerationReport {
     pub files: Vec<String>,
     /// What each action answered for it.
     pub actions: BTreeMap<String, String>,
+}
+
+/// The command that `exec` runs.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct CommandReport {
+    /// `waiting`, `running`, `draining`, `restarting` or `ended`.
+    pub state: String,
+    /// Its process id, in our PID namespace.
+    pub pid: Option<i32>,
+    /// Since when it runs.
+    pub since: Option<String>,
+    /// For how long.
+    pub age_seconds: Option<f64>,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// When it is restarted next, where that is known.
+    pub next_restart: Option<String>,
+    /// In how long.
+    pub next_restart_seconds: Option<f64>,
 }
 
 /// A provider.
@@ -174,6 +197,7 @@ impl Report {
             acknowledged: board.acknowledged,
             refused: board.refused.clone(),
             needs_restart: board.needs_restart.clone(),
+            command: board.command.as_ref().map(|command| at.command(command)),
             providers: board
                 .providers
                 .iter()
@@ -191,6 +215,18 @@ struct At<'a> {
 }
 
 impl At<'_> {
+    fn command(&self, state: &CommandState) -> CommandReport {
+        CommandReport {
+            state: state.phase.as_str().to_owned(),
+            pid: state.pid,
+            since: state.since.map(|since| self.wall(since)),
+            age_seconds: state.since.map(|since| self.age(since)),
+            restarts: state.restarts,
+            next_restart: state.next_restart.map(|at| self.wall(at)),
+            next_restart_seconds: state.next_restart.map(|at| self.remaining(at)),
+        }
+    }
+
     fn provider(&self, state: &ProviderState) -> ProviderReport {
         ProviderReport {
             session: state.session.clone(),

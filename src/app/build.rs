@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::command::{self, Commanded};
 use super::{App, Failure, HandedOver, House, Mode, Signals, Successor};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
@@ -20,8 +21,9 @@ use crate::notify_app::Announcements;
 use crate::process::Programs;
 use crate::publisher::{self, Before, Publisher};
 use crate::render::Renderer;
-use crate::schedule::{Dice, Lead, Policy, Room};
+use crate::schedule::{Dice, Policy, Room};
 use crate::status::Board;
+use crate::supervisor::{self, Supervisor};
 use crate::systemd::ServiceManager;
 use crate::volume::{self, Volume};
 use crate::{admin, telemetry, watch as files};
@@ -31,7 +33,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(200);
 
 /// Everything built and started.
 pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManager) -> Result<House, Failure> {
-    let App { config, environment, clock, mode } = app;
+    let App { config, environment, clock, mode, command } = app;
     let started = clock.now();
     let deadline = started + config.lifecycle.startup_deadline;
     let board = Board::default();
@@ -42,7 +44,9 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
     let (programs, reaper) = Programs::new(clock.clone())
         .map_err(|error| Failure::Internal(format!("cannot wait for children: {error}")))?;
-    let spawn: Arc<dyn Spawn> = Arc::new(programs);
+    let programs = Arc::new(programs);
+    let command = command.map(|line| command::prepare(line, &config, &programs)).transpose()?;
+    let spawn: Arc<dyn Spawn> = programs;
     for (name, provider) in &config.providers {
         let built = provider.settings.build(name, events.observer(name), &spawn).map_err(Failure::Store)?;
         providers.insert(name.clone(), Arc::from(built));
@@ -80,7 +84,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let (fatal_sender, fatal) = mpsc::unbounded_channel();
     let (no_set_sender, no_set) = mpsc::unbounded_channel();
     let (publisher_sender, inbox) = mpsc::unbounded_channel();
-    let publisher = Publisher::new(
+    let mut publisher = Publisher::new(
         publisher::Links {
             clock: clock.clone(),
             events: events.clone(),
@@ -96,6 +100,27 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         names(&config),
         before,
     );
+    let command = command.map(|prepared| {
+        let command::Prepared { foreground, name, child, line } = prepared;
+        let links = supervisor::Links {
+            clock: clock.clone(),
+            events: events.clone(),
+            board: board.clone(),
+            line,
+            dice: Dice::new(),
+        };
+        let at_a_terminal = foreground.is_at_a_terminal();
+        let (supervisor, handle) = Supervisor::new(foreground, config.exec.clone(), links);
+        (supervisor, child, Commanded { handle, name, at_a_terminal })
+    });
+    let command = match command {
+        Some((supervisor, child, command)) => {
+            serving.spawn(supervisor.run());
+            publisher = publisher.with_child(child);
+            Some(command)
+        }
+        None => None,
+    };
     serving.spawn(publisher.run(inbox));
 
     let links = keeper::Links {
@@ -124,7 +149,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let (commands_sender, commands) = mpsc::channel(16);
     let (provider_files_sender, provider_files) = mpsc::unbounded_channel();
     let (config_files_sender, config_files) = mpsc::unbounded_channel();
-    if mode == Mode::Run {
+    if mode != Mode::Init {
         let house = admin::House {
             board: board.clone(),
             clock: clock.clone(),
@@ -156,6 +181,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         keepers,
         kept_by,
         publisher: publisher_sender,
+        command,
         ready,
         fatal,
         no_set,
@@ -176,7 +202,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
 
 /// What each provider's keeper keeps, in the order of the providers' names.
 pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
-    let lead = Lead::default();
+    let lead = command::lead(config, mode);
     config
         .providers
         .iter()
@@ -192,7 +218,7 @@ pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
                         required: secret.required,
                         on_expiry: secret.on_expiry,
                         policy: Policy {
-                            room: Room { overlap: secret.overlap, lead },
+                            room: Room { overlap: secret.overlap, lead: lead(Some(name)) },
                             refresh: secret.refresh,
                             lookup: secret.lookup,
                             heal_splay: config.lifecycle.heal_splay,
@@ -204,11 +230,11 @@ pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
                 })
                 .collect();
             let mut session_rooms: Vec<_> = plans.values().map(|plan| plan.policy.room).collect();
-            session_rooms.push(Room { overlap: config.lifecycle.overlap, lead });
+            session_rooms.push(Room { overlap: config.lifecycle.overlap, lead: lead(None) });
             session_rooms.dedup();
             let limited_uses = match mode {
                 Mode::Init => LimitedUses::StaticReads,
-                Mode::Run => LimitedUses::Refused,
+                Mode::Run | Mode::Exec => LimitedUses::Refused,
             };
             Charge { name: name.clone(), identity, plans, session_rooms, limited_uses }
         })

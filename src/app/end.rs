@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Ending, Failure, HandedOver, House, Mode, Outcome, Successor};
+use super::{Ended, Ending, Failure, HandedOver, House, Mode, Outcome, Successor};
 use crate::config::model::Lifecycle;
 use crate::events::Event;
 use crate::keeper::{EndMode, Order};
@@ -26,18 +26,28 @@ pub(super) fn bound(lifecycle: &Lifecycle) -> Duration {
 
 impl House {
     /// Ends everything, in the order that keeps the application served for longest.
-    pub(super) async fn close(mut self, outcome: Outcome) -> Result<(), Failure> {
+    pub(super) async fn close(mut self, outcome: Outcome) -> Result<Ended, Failure> {
         let published = *self.ready.borrow();
-        let mode = super::mode_of(&outcome, self.mode, published, &self.config, self.successor);
+        let mode = super::mode_of(&outcome, &self, published);
         let succeeded = mode == EndMode::Leave && self.successor == Successor::Expected;
         // The second signal skips the wait, the third ends it all: also where there is no wait.
         let mut signals = Signalled(0);
-        if let Outcome::Told(ending) = &outcome {
-            signals.count();
-            // A successor waits for our locks; the application has what it needs.
-            if self.mode == Mode::Run && published && !succeeded {
-                self.wait(*ending, &mut signals).await;
+        match &outcome {
+            Outcome::Told(ending) => {
+                signals.count();
+                match self.mode {
+                    // A successor waits for our locks; the application has what it needs.
+                    Mode::Run if published && !succeeded => self.wait(*ending, &mut signals).await,
+                    Mode::Exec => self.wait_for_the_command(&mut signals).await,
+                    Mode::Run | Mode::Init => {}
+                }
             }
+            Outcome::Failed(_) => self.stop_the_command(&mut signals).await,
+            Outcome::Done | Outcome::ApplicationEnded | Outcome::CommandEnded(_) => {}
+        }
+        let command = self.command.as_ref().and_then(|command| command.handle.end());
+        if let Some(end) = &command {
+            self.say_how_it_ended(end, mode);
         }
         if mode == EndMode::Leave && (self.mode == Mode::Init || succeeded) {
             self.say_when_it_ends();
@@ -47,7 +57,10 @@ impl House {
             EndMode::Revoke | EndMode::Unpublished => "ending; taking back what is held",
         };
         self.manager.ending(status, Some(bound(&self.config.lifecycle))).await;
-        self.end_keepers(mode, &mut signals).await;
+        if !signals.are_enough() {
+            self.end_keepers(mode, &mut signals).await;
+        }
+        let ended = self.code_of(command);
         self.cancel.cancel();
         // The publisher ends when nobody can offer any more; the others were told.
         drop(self.publisher);
@@ -58,7 +71,11 @@ impl House {
         match outcome {
             Outcome::Failed(failure) => Err(failure),
             Outcome::Told(_) if self.mode == Mode::Init && !published => Err(Failure::Interrupted),
-            Outcome::Done | Outcome::Told(_) | Outcome::ApplicationEnded => Ok(()),
+            Outcome::Told(ending) if self.mode == Mode::Exec => {
+                Ok(ended?.unwrap_or(Ended::Code(ending.code())))
+            }
+            Outcome::CommandEnded(_) => Ok(ended?.unwrap_or(Ended::Done)),
+            Outcome::Done | Outcome::Told(_) | Outcome::ApplicationEnded => Ok(Ended::Done),
         }
     }
 
@@ -68,7 +85,7 @@ impl House {
         let lifecycle = &self.config.lifecycle;
         let application = lifecycle.application.clone();
         let delay = match (ending, &application) {
-            (Ending::Interrupt, _) => return,
+            (Ending::Interrupt | Ending::Quit | Ending::Hangup, _) => return,
             (Ending::Terminate, Some(name)) => {
                 if let Err(process::FindError::NoSuch(_)) = process::Process::by_name(name) {
                     return;
@@ -174,14 +191,18 @@ impl House {
 }
 
 /// How many termination signals have come.
-struct Signalled(u32);
+pub(super) struct Signalled(u32);
 
 impl Signalled {
-    fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         self.0 += 1;
     }
 
-    fn are_enough(&self) -> bool {
+    pub(super) fn are_more_than_one(&self) -> bool {
+        self.0 >= 2
+    }
+
+    pub(super) fn are_enough(&self) -> bool {
         self.0 >= 3
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use leasehold_core::Error;
+use leasehold_core::{Error, Failed};
 
 use super::length;
 use crate::keeper::Fatal;
@@ -32,6 +32,13 @@ pub enum Failure {
     Render(String),
     /// It was told to end before the first generation (`init` only).
     Interrupted,
+    /// The command of `exec` cannot be started.
+    Command {
+        /// What it is called.
+        name: String,
+        /// Why.
+        failed: Failed,
+    },
     /// Our own fault.
     Internal(String),
 }
@@ -51,6 +58,15 @@ impl fmt::Display for Failure {
                 write!(f, "secret \"{secret}\" has expired without a successor, and its on_expiry is exit")
             }
             Self::Output(text) | Self::Render(text) | Self::Internal(text) => f.write_str(text),
+            Self::Command { name, failed } => {
+                let remedy = match failed {
+                    Failed::NotFound => "; is it in this image, and on PATH? Or give its whole path",
+                    Failed::NoInterpreter => "; install what it needs",
+                    Failed::NotExecutable => "; give our uid the right to execute it",
+                    _ => "",
+                };
+                write!(f, "the command \"{}\" cannot be started: {failed}{remedy}", name.escape_debug())
+            }
             Self::Interrupted => f.write_str("told to end before the first set was in place"),
         }
     }

@@ -1,5 +1,6 @@
 //! The command line as types; their comments are the help texts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ Exit codes:
   73  the output cannot be written, or another process owns it
   75  the store was unreachable until the deadline (or throttled us, or answered nonsense)
   77  the store denied us
-  78  the configuration, or a request that it makes, is wrong";
+  78  the configuration, or a request that it makes, is wrong
+  exec ends as its command does: its code, 128+N where signal N ended it";
 
 /// What there is to do.
 #[derive(Debug, Subcommand)]
@@ -43,6 +45,21 @@ pub(super) enum Command {
         files: Files,
         #[command(flatten)]
         inline: Inline,
+    },
+    /// Fetch the first set of secrets, then run a command with it; renew and rotate until it ends.
+    ///
+    /// The command gets `env` of the configuration, LEASEHOLD_DIR, and our environment less what is
+    /// secret; and our signals, standard input and output, and terminal. It is restarted or signalled
+    /// when what it was given changes (`exec` in the configuration). We end as it does: with its exit
+    /// code, 128+N where signal N ended it, 127 where it is not there and 126 where it may not be run.
+    Exec {
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        inline: Inline,
+        /// The command and its arguments, after `--`.
+        #[arg(value_name = "CMD", last = true, required_unless_present = "print_config")]
+        command: Vec<OsString>,
     },
     /// Say everything that is wrong with the configuration; with `--online`, ask the stores, too.
     ///

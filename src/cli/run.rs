@@ -7,15 +7,27 @@ use leasehold_core::Environment;
 
 use super::termination::Termination;
 use super::{Exit, Sources, fail, load};
-use crate::app::{App, Failure, Mode};
+use crate::app::{App, Ended, Failure, Mode};
 use crate::config::Config;
 use crate::events::line::one_line;
 use crate::{config, logging, process, systemd};
 
-pub(super) fn run(mode: Mode, given: Sources, environment: Environment, termination: &Termination) -> Exit {
-    let outcome = prepare(given, &environment).and_then(|config| engine(mode, config, environment));
+pub(super) fn run(
+    mode: Mode,
+    given: Sources,
+    environment: Environment,
+    termination: &Termination,
+) -> Exit {
+    let outcome = prepare(given, &environment)
+        .and_then(|config| engine(environment, |environment| App::new(config, environment, mode)));
+    ended(outcome, termination)
+}
+
+/// What the process ends with.
+pub(super) fn ended(outcome: Result<Ended, (Exit, String)>, termination: &Termination) -> Exit {
     match outcome {
-        Ok(()) => Exit::Done,
+        Ok(Ended::Done) => Exit::Done,
+        Ok(Ended::Code(code)) => Exit::Command(code),
         Err((exit, line)) => {
             termination.write(&line);
             exit
@@ -25,7 +37,7 @@ pub(super) fn run(mode: Mode, given: Sources, environment: Environment, terminat
 
 /// Everything that has to happen before a thread is started. What is wrong has been said; the
 /// error is the exit code and the one line for the termination message.
-fn prepare(given: Sources, environment: &Environment) -> Result<Config, (Exit, String)> {
+pub(super) fn prepare(given: Sources, environment: &Environment) -> Result<Config, (Exit, String)> {
     let unhardened = process::harden().err();
     let config = load(given, environment)?;
     logging::start(config.log);
@@ -53,12 +65,15 @@ fn prepare(given: Sources, environment: &Environment) -> Result<Config, (Exit, S
 }
 
 /// The engine, on a runtime of its own, until it ends.
-fn engine(mode: Mode, config: Config, environment: Environment) -> Result<(), (Exit, String)> {
+pub(super) fn engine(
+    environment: Environment,
+    app: impl FnOnce(Arc<Environment>) -> App,
+) -> Result<Ended, (Exit, String)> {
     let runtime = process::runtime().map_err(|error| {
         let line = format!("cannot start the runtime: {error}");
         (fail(Exit::Internal, &line), line)
     })?;
-    let app = App::new(config, Arc::new(environment), mode);
+    let app = app(Arc::new(environment));
     runtime.block_on(app.run()).map_err(|failure| {
         let (exit, line) = (Exit::from(&failure), one_line(&failure.to_string()));
         // The last line of the log, in the log's own format.
@@ -66,7 +81,7 @@ fn engine(mode: Mode, config: Config, environment: Environment) -> Result<(), (E
             Failure::Store(error) => Some(error.kind.as_str()),
             _ => None,
         };
-        tracing::error!(target: "leasehold", event = "failed", kind, exit_code = exit as u8, "{line}");
+        tracing::error!(target: "leasehold", event = "failed", kind, exit_code = exit.code(), "{line}");
         (exit, line)
     })
 }

@@ -82,7 +82,7 @@ fn every_kind_of_failure_has_its_exit_code() {
         (Kind::Internal, 70),
     ];
     for (kind, code) in codes {
-        assert_eq!(Exit::from(kind) as u8, code, "{kind:?}");
+        assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
     }
     let why = String::new;
     let errors = [
@@ -94,7 +94,7 @@ fn every_kind_of_failure_has_its_exit_code() {
         (ClientError::Refused { why: why() }, 78),
     ];
     for (error, code) in errors {
-        assert_eq!(Exit::from(&error) as u8, code, "{error:?}");
+        assert_eq!(Exit::from(&error).code(), code, "{error:?}");
     }
 }
 

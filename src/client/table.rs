@@ -62,6 +62,16 @@ fn head(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
             }
         }
     }
+    if let Some(command) = &report.command {
+        let pid = command.pid.map_or_else(String::new, |pid| format!(" as process {pid}"));
+        let age = command.age_seconds.map_or_else(String::new, |age| format!(" for {}", length(age)));
+        let plural = if command.restarts == 1 { "" } else { "s" };
+        let next = command
+            .next_restart_seconds
+            .map_or_else(String::new, |wait| format!(", the next in {}", length(wait)));
+        let state = one_line(&command.state);
+        writeln!(out, "command {state}{pid}{age}, {} restart{plural}{next}", command.restarts)?;
+    }
     if let Some(why) = &report.not_ready {
         writeln!(out, "{}", one_line(why))?;
     }

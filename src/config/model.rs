@@ -163,6 +163,17 @@ pub struct Exec {
     pub grace: Duration,
     /// How restarts of replicas are spread. `None`: auto.
     pub splay: Option<Duration>,
+    /// What becomes of what is held when the command crashes.
+    pub on_crash: OnCrash,
+}
+
+/// See [`Exec::on_crash`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCrash {
+    /// It is left to the next start.
+    Keep,
+    /// It is taken back.
+    Revoke,
 }
 
 /// See [`Exec::on_change`].

@@ -135,6 +135,17 @@ pub(super) struct Exec {
     /// How restarts of replicas are spread.
     #[schemars(extend("default" = "auto"))]
     pub(super) splay: Option<LengthOrAuto>,
+    /// When the command ends with a failure: `keep` leaves all to the next start, `revoke` takes it back.
+    #[schemars(extend("default" = "keep"))]
+    pub(super) on_crash: Option<OnCrash>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum OnCrash {
+    Keep,
+    Revoke,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]

@@ -37,7 +37,7 @@ pub fn reload_diff(old: &Config, new: &Config) -> Diff {
             })*
         };
     }
-    keys!(needs_restart, exec, on_change, signal, drain, grace, splay);
+    keys!(needs_restart, exec, on_change, signal, drain, grace, splay, on_crash);
     keys!(needs_restart, output, directory, mode, owner, group, require_tmpfs);
     if old.on_change != new.on_change {
         needs_restart.push("on_change".to_owned());

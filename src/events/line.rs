@@ -322,6 +322,28 @@ impl<'a> Line<'a> {
             Event::Ending { waiting_for } => {
                 Self::new(L::INFO, "ending", format!("told to end; waiting for {waiting_for}"))
             }
+            Event::CommandStarted { pid, restarts: 0, generation } => {
+                let text = format!("started the command: process {pid}");
+                Self::new(L::INFO, "command_started", text).generation(generation)
+            }
+            Event::CommandStarted { pid, restarts, generation } => {
+                let text = format!("started the command again (restart {restarts}): process {pid}");
+                Self::new(L::INFO, "command_started", text).generation(generation)
+            }
+            Event::CommandRestartDue { generation, wait } => {
+                let text = format!("what the command was given has changed; it is restarted in {}", human(wait));
+                Self::new(L::INFO, "command_restart_due", text).generation(generation)
+            }
+            Event::CommandDraining { length } => {
+                let text = format!("not ready for {} (exec.drain), then the command is restarted", human(length));
+                Self::new(L::INFO, "command_draining", text)
+            }
+            Event::CommandStopped { how } => {
+                Self::new(L::INFO, "command_stopped", format!("the command ended {how}, as it was asked to"))
+            }
+            Event::CommandEnded { how, held } => {
+                Self::new(L::INFO, "command_ended", format!("the command ended {how}; {held}"))
+            }
             Event::LeftBehind { provider, what, why } => {
                 let text = format!("left behind at provider \"{provider}\": {what}: {why}");
                 Self::new(L::WARN, "left_behind", text).provider(provider)

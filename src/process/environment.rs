@@ -1,8 +1,11 @@
 //! The environment: read once, then its secrets are gone from it.
 
 use std::ffi::{CStr, c_char};
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::ptr;
+use std::sync::OnceLock;
 
 use leasehold_core::Environment;
 
@@ -35,6 +38,28 @@ pub fn scrub_environment(names: &[&str]) -> io::Result<Vec<String>> {
     Ok(unsafe { scrub(names) })
 }
 
+/// What [`switch_backtraces_off`] took away: it is no secret, and the command of `exec` may want it.
+static BACKTRACES: OnceLock<Vec<(OsString, OsString)>> = OnceLock::new();
+
+/// Our part of the environment of the command that `exec` runs: what is left after [`scrub_environment`],
+/// less what is said to us alone (`LEASEHOLD_…`, and what a service manager tells its own child).
+pub fn inherited_by_the_command() -> Vec<(OsString, OsString)> {
+    // Where the environment could not be overwritten, secrets are in it still.
+    let secret =
+        |name: &OsString, value: &OsString| is_secret_name(&name.to_string_lossy()) || holds_password(value.as_bytes());
+    std::env::vars_os()
+        .filter(|(name, value)| !is_ours(&name.to_string_lossy()) && !secret(name, value))
+        .chain(BACKTRACES.get().into_iter().flatten().cloned())
+        .collect()
+}
+
+/// Whether a variable says something to us alone: `LEASEHOLD_…`, and what a service manager tells its own
+/// child.
+pub fn is_ours(name: &str) -> bool {
+    ["LEASEHOLD_", "WATCHDOG_", "LISTEN_"].iter().any(|start| name.starts_with(start))
+        || name == crate::systemd::VARIABLE
+}
+
 /// Takes away what switches backtraces on, whoever set it. A library that makes one with each error takes
 /// the process from 6 to 39 MB; and the released binary, which has no unwinding tables, would abort.
 ///
@@ -42,7 +67,10 @@ pub fn scrub_environment(names: &[&str]) -> io::Result<Vec<String>> {
 pub fn switch_backtraces_off() {
     let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1);
     if alone {
-        for name in ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+        let names = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+        let set = names.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
+        BACKTRACES.get_or_init(|| set.collect());
+        for name in names {
             #[allow(clippy::disallowed_methods, reason = "nothing else runs yet")]
             // SAFETY: there is one thread, this one, and it is in here.
             unsafe {

@@ -17,6 +17,7 @@ mod panic;
 mod reaper;
 mod runtime;
 mod spawn;
+mod terminal;
 mod watch;
 
 #[cfg(test)]
@@ -24,11 +25,13 @@ mod child;
 
 pub use allocator::{ALLOCATOR, Allocator};
 pub use descriptor::watched;
-pub use environment::{is_secret_name, read_environment, scrub_environment, switch_backtraces_off};
+pub use environment::{
+    inherited_by_the_command, is_ours, is_secret_name, read_environment, scrub_environment, switch_backtraces_off,
+};
 pub use find::{FindError, Process};
 pub use harden::harden;
 pub use panic::hook_panics;
-pub use reaper::Reaper;
+pub use reaper::{Happened, Reaper};
 pub use runtime::runtime;
-pub use spawn::Programs;
+pub use spawn::{Foreground, Programs, Supervised};
 pub use watch::watch_exit;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use leasehold_core::Status;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::signal::unix::SignalKind;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::locked;
@@ -32,8 +32,25 @@ pub(super) enum Reach {
 
 /// The children that were started here and have not been waited for.
 pub(super) struct Children {
-    running: Mutex<HashMap<Pid, Option<oneshot::Sender<Status>>>>,
+    running: Mutex<HashMap<Pid, Told>>,
     reach: Reach,
+}
+
+/// Who is told of a child.
+enum Told {
+    /// Of its end, whoever runs a program. What it left in its group ends with it.
+    Program(Option<oneshot::Sender<Status>>),
+    /// Of its stops, too, whoever supervises a command. What that leaves behind is its own.
+    Command(mpsc::UnboundedSender<Happened>),
+}
+
+/// What happened to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// This signal stopped it; it can be continued.
+    Stopped(i32),
+    /// It has ended.
+    Ended(Status),
 }
 
 /// Waits for children, as a task, until cancelled.
@@ -77,7 +94,7 @@ impl Reaper {
 impl Drop for Reaper {
     /// Nobody is told any more: whoever waits is not left waiting.
     fn drop(&mut self) {
-        locked(&self.children.running).values_mut().for_each(|sender| *sender = None);
+        locked(&self.children.running).values_mut().for_each(|told| *told = Told::Program(None));
     }
 }
 
@@ -89,14 +106,48 @@ impl Children {
         let child = command.spawn()?;
         let (sender, ended) = oneshot::channel();
         let pid = Pid::from_child(&child);
-        running.insert(pid, Some(sender));
+        running.insert(pid, Told::Program(Some(sender)));
         drop(running);
         Ok((child, Running { pid, children: Arc::clone(self), ended }))
+    }
+
+    /// Starts a command that is supervised.
+    pub(super) fn supervise(
+        &self,
+        command: &mut Command,
+    ) -> io::Result<(Pid, mpsc::UnboundedReceiver<Happened>)> {
+        let mut running = locked(&self.running);
+        let pid = Pid::from_child(&command.spawn()?);
+        let (sender, happened) = mpsc::unbounded_channel();
+        running.insert(pid, Told::Command(sender));
+        Ok((pid, happened))
+    }
+
+    /// Sends a child a signal. False: it has ended before that.
+    pub(super) fn signal(&self, pid: Pid, signal: Signal) -> bool {
+        let running = locked(&self.running);
+        let lives = running.contains_key(&pid) && ended(libc::P_PID, number(pid)).is_none();
+        lives && rustix::process::kill_process(pid, signal).is_ok()
+    }
+
+    /// Continues a child's whole group, which is its own.
+    pub(super) fn continue_group(&self, pid: Pid) {
+        if locked(&self.running).contains_key(&pid) {
+            let _ = rustix::process::kill_process_group(pid, Signal::CONT);
+        }
     }
 
     /// Waits for all that have ended.
     fn reap(&self) {
         let mut running = locked(&self.running);
+        for (pid, told) in running.iter() {
+            if let Told::Command(sender) = told
+                && let Some(signal) = stopped(*pid)
+            {
+                // Whoever wanted to know may have gone.
+                let _ = sender.send(Happened::Stopped(signal));
+            }
+        }
         match self.reach {
             Reach::Every => {
                 while let Some(pid) = ended(libc::P_ALL, 0) {
@@ -107,7 +158,7 @@ impl Children {
             Reach::Started => {
                 let pids: Vec<Pid> = running.keys().copied().collect();
                 for pid in pids {
-                    if ended(libc::P_PID, pid.as_raw_nonzero().get().unsigned_abs()).is_some() {
+                    if ended(libc::P_PID, number(pid)).is_some() {
                         finish(pid, &mut running);
                     }
                 }
@@ -128,10 +179,10 @@ impl Children {
     }
 }
 
-/// Ends what a child left behind in its group, takes its status, and passes it on.
-fn finish(pid: Pid, running: &mut HashMap<Pid, Option<oneshot::Sender<Status>>>) {
-    let sender = running.remove(&pid);
-    if sender.is_some() {
+/// Ends what a program left behind in its group, takes its status, and passes it on.
+fn finish(pid: Pid, running: &mut HashMap<Pid, Told>) {
+    let told = running.remove(&pid);
+    if matches!(told, Some(Told::Program(_))) {
         // Until it is waited for, its pid names this group and no other.
         kill_group(pid);
     }
@@ -142,10 +193,22 @@ fn finish(pid: Pid, running: &mut HashMap<Pid, Option<oneshot::Sender<Status>>>)
             .map(Status::Exited)
             .or_else(|| status.terminating_signal().map(Status::Signalled))
     });
-    if let (Some(Some(sender)), Some(status)) = (sender, status) {
-        // Whoever wanted to know may have gone.
-        let _ = sender.send(status);
+    // Whoever wanted to know may have gone.
+    match (told, status) {
+        (Some(Told::Program(Some(sender))), Some(status)) => drop(sender.send(status)),
+        (Some(Told::Command(sender)), Some(status)) => drop(sender.send(Happened::Ended(status))),
+        _ => {}
     }
+}
+
+/// The signal that has stopped a child since it was last asked.
+fn stopped(pid: Pid) -> Option<i32> {
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+    rustix::process::waitid(WaitId::Pid(pid), options).ok().flatten()?.stopping_signal()
+}
+
+fn number(pid: Pid) -> libc::id_t {
+    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 /// A child that has ended and was not waited for; it stays that.

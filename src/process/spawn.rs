@@ -7,18 +7,22 @@
 //! - SIGKILL when we die, however that happens. That is for the program itself, not for what it
 //!   started in turn, and not where it is set-user-id: the kernel offers no more.
 //!
+//! The command of `exec` is another matter: see [`command`].
+//!
 //! One that leaves its group on purpose (`setsid`) is no longer ours to end.
 //!
 //! Starting one holds up every task until the kernel has loaded it: some milliseconds. It has to
 //! happen on the thread that the runtime lives on, since the kernel takes the end of the *thread*
 //! that started it for our end.
 
+mod command;
 mod start;
 mod talk;
 
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +31,9 @@ use async_trait::async_trait;
 use leasehold_core::{Failed, Program, Ran, Spawn};
 
 use super::reaper::{Children, Reach, Reaper, Running};
+use super::terminal::Seat;
 use crate::clock::Clock;
+pub use command::{Foreground, Supervised};
 use talk::Talk;
 
 /// How long a killed program may take to be gone before its caller goes on without it.
@@ -52,6 +58,12 @@ impl Programs {
     fn reaping(reach: Reach, clock: Clock) -> io::Result<(Self, Reaper)> {
         let reaper = Reaper::new(reach)?;
         Ok((Self { children: reaper.children(), clock }, reaper))
+    }
+
+    /// One command that is supervised in our place; `inherited` is our part of its environment.
+    pub fn foreground(&self, command: Vec<OsString>, inherited: Vec<(OsString, OsString)>) -> Foreground {
+        let children = Arc::clone(&self.children);
+        Foreground { children, command, inherited, seat: Arc::new(Seat::find()) }
     }
 
     /// Kills it, and sees it go.

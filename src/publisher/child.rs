@@ -48,16 +48,35 @@ pub struct Child {
     has: watch::Receiver<u64>,
     number: u64,
     environment: Option<Arc<ChildEnvironment>>,
+    held_for: HeldFor,
     /// Answers that wait until the command has a delivery, and its number.
     held: Vec<(u64, super::Offer, Published)>,
 }
 
+/// Which offers are in use only once the command has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeldFor {
+    /// Those that `env` uses, where its bytes changed.
+    Environment,
+    /// All: the command is restarted for a changed file, too.
+    Anything,
+}
+
 impl Child {
-    /// Both ends.
+    /// Both ends. The command goes by its environment, and reads its files by itself.
     pub fn new(variables: Variables) -> (Self, Line) {
+        Self::holding(variables, HeldFor::Environment)
+    }
+
+    /// The same for a command that is restarted whatever changes.
+    pub fn restarted(variables: Variables) -> (Self, Line) {
+        Self::holding(variables, HeldFor::Anything)
+    }
+
+    fn holding(variables: Variables, held_for: HeldFor) -> (Self, Line) {
         let (deliveries, delivered) = watch::channel(None);
         let (had, has) = watch::channel(0);
-        let child = Self { variables, deliveries, has, number: 0, environment: None, held: Vec::new() };
+        let child = Self { variables, deliveries, has, number: 0, environment: None, held_for, held: Vec::new() };
         (child, Line { deliveries: delivered, has: had })
     }
 
@@ -91,7 +110,10 @@ impl Child {
         self.environment = Some(Arc::clone(&environment));
         self.number += 1;
         let (waiting, at_once): (Vec<_>, Vec<_>) =
-            offers.into_iter().partition(|offer| !same && uses.contains(&offer.secret));
+            offers.into_iter().partition(|offer| match self.held_for {
+                HeldFor::Environment => !same && uses.contains(&offer.secret),
+                HeldFor::Anything => true,
+            });
         let splay = waiting.iter().map(|offer| offer.splay).min().unwrap_or_default();
         self.deliveries.send_replace(Some(Delivery {
             number: self.number,

@@ -98,3 +98,40 @@ pub fn widest(rooms: &[Room], granted: Duration, more: Duration) -> Room {
 pub fn margin(granted: Duration) -> Duration {
     (granted / 10).min(Duration::from_secs(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn of(lead: Lead) -> Room {
+        Room { overlap: Overlap::Auto, lead }
+    }
+
+    #[test]
+    fn restarts_are_spread_over_a_quarter_of_the_overlap_and_rotation_is_due_that_much_earlier() {
+        let spread = of(Lead { fixed: Duration::ZERO, splay: Splay::Auto });
+        let granted = SECOND * 3_600;
+        // The overlap is 12 minutes.
+        assert_eq!(splay(&spread, granted), SECOND * 180);
+        assert_eq!(room(&spread, granted), SECOND * (720 + 180));
+        assert_eq!(room(&Overlap::Auto.into(), granted), SECOND * 720);
+        assert_eq!(splay_of_polled(&spread, SECOND * 60), SECOND * 60);
+        assert_eq!(splay_of_polled(&Overlap::Auto.into(), SECOND * 60), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_stands_before_the_announcement_is_never_more_than_a_quarter_of_the_grant() {
+        let granted = SECOND * 40;
+        for fixed in [0, 5, 9, 10, 600] {
+            for wanted in [Splay::None, Splay::Auto, Splay::Fixed(SECOND * 4), Splay::Fixed(SECOND * 900)] {
+                let room = of(Lead { fixed: SECOND * fixed, splay: wanted });
+                assert!(lead(&room, granted) <= granted / 4, "{room:?}");
+                // What a restart takes comes first: spreading makes do with what is left of it.
+                let kept = lead(&room, granted).saturating_sub(splay(&room, granted));
+                assert_eq!(kept, (SECOND * fixed).min(granted / 4), "{room:?}");
+            }
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod crash;
 #[cfg(feature = "all")]
 mod documents;
 mod endings;
+mod exec;
 mod exec_provider;
 mod file_provider;
 mod handover;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::scalars::{listen_address, unix_socket};
 use super::{ADMIN, Context, DIRECTORY, TELEMETRY};
 use crate::config::model::{
-    Acknowledge, Admin, Choice, Exec, ExecChange, Lifecycle, Limits, Log, LogFormat, LogLevel, OnExpiry,
+    Acknowledge, Admin, Choice, Exec, ExecChange, Lifecycle, Limits, Log, LogFormat, LogLevel, OnCrash, OnExpiry,
     Output, Overlap, Reload, RequireTmpfs, Signal, StateDirectory, Telemetry, Uid,
 };
 use crate::config::raw;
@@ -195,6 +195,10 @@ pub(super) fn exec(raw: raw::Exec, cx: &mut Context<'_>) -> Exec {
         splay: match raw.splay {
             None => None,
             Some(raw::LengthOrAuto(text)) => cx.length_or_auto(&text, &at("splay")),
+        },
+        on_crash: match raw.on_crash {
+            Some(raw::OnCrash::Revoke) => OnCrash::Revoke,
+            Some(raw::OnCrash::Keep) | None => OnCrash::Keep,
         },
     }
 }

@@ -40,11 +40,23 @@ pub(super) fn start(children: &Arc<Children>, program: &Program) -> Result<(Chil
     // SAFETY: between fork and exec only async-signal-safe calls are made, nothing is allocated, no
     // lock is taken, and what is captured is plain data.
     unsafe { command.pre_exec(move || become_a_program(found, parent)) };
-    children.start(&mut command).map_err(|error| why(&error, program))
+    children.start(&mut command).map_err(|error| {
+        if program.directory.as_deref().is_some_and(|directory| !directory.is_dir()) {
+            return Failed::NoDirectory;
+        }
+        why(&error, names_a_file(program))
+    })
 }
 
 /// Runs in the new process, just before the program does.
 fn become_a_program(found: Option<Inherited>, parent: libc::pid_t) -> io::Result<()> {
+    put_back(found)?;
+    close_on_exec()?;
+    end_with(parent)
+}
+
+/// Umask, limits and signals, as we found them.
+pub(super) fn put_back(found: Option<Inherited>) -> io::Result<()> {
     if let Some(found) = found {
         found.put_back()?;
     }
@@ -65,7 +77,11 @@ fn become_a_program(found: Option<Inherited>, parent: libc::pid_t) -> io::Result
             )
         };
     }
-    close_on_exec()?;
+    Ok(())
+}
+
+/// The kernel kills it when we die.
+pub(super) fn end_with(parent: libc::pid_t) -> io::Result<()> {
     // SAFETY: async-signal-safe; it takes a number.
     if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) } != 0 {
         return Err(io::Error::last_os_error());
@@ -100,13 +116,10 @@ fn close_on_exec() -> io::Result<()> {
     Ok(())
 }
 
-/// Why it did not start, for a person.
-fn why(error: &io::Error, program: &Program) -> Failed {
-    if program.directory.as_deref().is_some_and(|directory| !directory.is_dir()) {
-        return Failed::NoDirectory;
-    }
+/// Why it did not start, for a person. `is_there`: its file is, by its path.
+pub(super) fn why(error: &io::Error, is_there: bool) -> Failed {
     match (error.raw_os_error(), error.kind()) {
-        (Some(libc::ENOENT), _) if names_a_file(program) => Failed::NoInterpreter,
+        (Some(libc::ENOENT), _) if is_there => Failed::NoInterpreter,
         (Some(libc::ENOENT | libc::ENOTDIR), _) => Failed::NotFound,
         (Some(libc::EACCES | libc::EPERM | libc::ENOEXEC | libc::EISDIR), _) => Failed::NotExecutable,
         (Some(libc::EAGAIN), _) => Failed::NotStarted("the limit on processes is reached"),

@@ -1,0 +1,132 @@
+//! Restarts, on short leases.
+
+use super::*;
+use crate::stage::{Rights, Stage};
+
+/// A command that cannot be there twice, and says each start.
+const ALONE: &str = "
+    set -C; : > FOLDER/lock || { echo >> FOLDER/twice; exit 9; }
+    set +C
+    trap 'rm FOLDER/lock; exit 0' TERM
+    echo $DB_USER >> FOLDER/starts
+    while :; do sleep 0.05; done";
+
+fn short(ttl: &str) -> Value {
+    let mut config = quiet();
+    config["providers"]["store"] = json!({ "type": "mock", "ttl": ttl, "max_ttl": ttl, "renewable": false });
+    config["exec"] = json!({ "splay": "0s", "grace": "1s" });
+    config
+}
+
+#[test]
+fn a_rotation_restarts_the_command_and_never_are_there_two() {
+    let place = Place::new();
+    place.configure(short("4s"));
+    let mut running = sh(&place, ALONE).start();
+    let starts = place.folder.join("starts");
+    eventually("three starts", Duration::from_secs(30), || {
+        if lines(&starts).len() >= 3 { Ok(()) } else { Err(running.stderr()) }
+    });
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
+    let mut users = lines(&starts);
+    let count = users.len();
+    users.dedup();
+    assert_eq!(users.len(), count, "each has another credential");
+    assert!(!place.folder.join("twice").exists());
+}
+
+#[test]
+fn one_whose_environment_is_the_same_is_left_alone() {
+    let place = Place::new();
+    let mut config = short("3s");
+    config["env"] = json!({ "FIXED": "as it is" });
+    place.configure(config);
+    let mut running = sh(&place, ALONE).start();
+    let first = place.await_file("db/username", &mut running);
+    eventually("two rotations", Duration::from_secs(30), || {
+        let generation = place.metric("leasehold_generation", &[]);
+        if generation >= 3.0 { Ok(()) } else { Err(running.stderr()) }
+    });
+    assert_ne!(place.read("db/username").unwrap(), first);
+    assert_eq!(lines(&place.folder.join("starts")).len(), 1, "{}", running.stderr());
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(0));
+}
+
+#[test]
+fn it_is_not_ready_while_the_command_is_drained() {
+    let place = Place::new();
+    let mut config = short("8s");
+    config["exec"] = json!({ "splay": "0s", "grace": "500ms", "drain": "1500ms" });
+    place.configure(config);
+    let mut running = sh(&place, ALONE).start();
+    eventually("ready", SOON, || place.ready() == 200);
+    eventually("not ready", SOON, || place.ready() == 503);
+    assert_eq!(lines(&place.folder.join("starts")).len(), 1, "it runs on: {}", running.stderr());
+    eventually("ready again", SOON, || place.ready() == 200);
+    assert_eq!(lines(&place.folder.join("starts")).len(), 2, "{}", running.stderr());
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(0));
+}
+
+/// A configuration of a stage at the real servers, with `env`.
+fn at_the_servers(stage: &Stage, lifecycle: &str, exec: &str) -> std::path::PathBuf {
+    let config = stage.config(lifecycle);
+    let more = format!("env: {{ DB_USER: '{{{{ db.username }}}}' }}\nexec: {{ {exec} }}\n");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + &more).unwrap();
+    config
+}
+
+fn exec(config: &Path, script: &str) -> Leasehold {
+    let words =
+        ["exec", "-c", &config.display().to_string(), "--", "/bin/sh", "-c", script].map(str::to_owned);
+    Leasehold::command(words)
+}
+
+#[test]
+fn twenty_starts_in_a_crash_loop_take_one_role_and_a_clean_end_gives_it_back() {
+    let stage = Stage::new("crashloop", "5m", "1h", Rights::Smallest);
+    let config = at_the_servers(&stage, "revoke_delay: 0s", "");
+    for _ in 0..20 {
+        let ended = exec(&config, "exit 1").finish(SOON);
+        assert_eq!(ended.exit, Exit::Code(1), "{}", ended.stderr);
+    }
+    stage.only_role();
+    assert_eq!(stage.mints(), 1);
+    let ended = exec(&config, "exit 0").finish(SOON);
+    assert_eq!(ended.exit, Exit::Code(0), "{}", ended.stderr);
+    stage.nothing_is_left();
+    assert_eq!(stage.mints(), 1);
+}
+
+#[test]
+fn told_to_revoke_a_crash_leaves_nothing() {
+    let stage = Stage::new("crashrevoke", "5m", "1h", Rights::Smallest);
+    let config = at_the_servers(&stage, "revoke_delay: 0s", "on_crash: revoke");
+    assert_eq!(exec(&config, "exit 1").finish(SOON).exit, Exit::Code(1));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn the_old_lease_outlives_the_restart_by_its_overlap() {
+    let stage = Stage::new("execoverlap", "12s", "12s", Rights::RevokeLeases);
+    let config = at_the_servers(&stage, "overlap: 2s, revoke_delay: 0s", "splay: 0s, grace: 1s");
+    let folder = stage.folder.display().to_string();
+    let script = "echo $DB_USER >> FOLDER/starts; exec sleep 60".replace("FOLDER", &folder);
+    let mut running = exec(&config, &script).start();
+    let starts = stage.folder.join("starts");
+    eventually("restarted", Duration::from_secs(30), || {
+        if lines(&starts).len() == 2 { Ok(()) } else { Err(running.stderr()) }
+    });
+    let restarted = std::time::Instant::now();
+    let old = lines(&starts)[0].clone();
+    while stage.database.roles().contains(&old) {
+        assert!(restarted.elapsed() < SOON, "it is revoked: {}", running.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(restarted.elapsed() >= Duration::from_millis(1_500), "{:?}", restarted.elapsed());
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(128 + 15), "{}", running.stderr());
+    stage.nothing_is_left();
+}
