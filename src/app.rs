@@ -395,6 +395,9 @@ pub(crate) fn length(length: Duration) -> String {
 fn mode_of(outcome: &Outcome, house: &House, published: bool) -> EndMode {
     let (mode, config) = (house.mode, &house.config);
     match (outcome, mode) {
+        (Outcome::Told(Ending::Terminate), Mode::Run | Mode::Exec) if house.successor == Successor::Expected => {
+            EndMode::Leave
+        }
         (Outcome::CommandEnded(end), _) => house.mode_after(end),
         (Outcome::Told(Ending::Terminate), Mode::Run) if house.successor == Successor::Expected => EndMode::Leave,
         (Outcome::Done, _) => EndMode::Leave,

@@ -156,3 +156,55 @@ fn the_binary_installs_itself_and_the_copy_runs() {
     assert_eq!(nowhere.exit, Exit::Code(73), "{nowhere:?}");
     assert!(nowhere.stderr.contains("it does not exist"), "{}", nowhere.stderr);
 }
+
+#[test]
+fn a_query_under_a_leased_credential_in_one_line_without_a_file_and_nothing_is_left() {
+    let line = Line::new("psql");
+    let theirs = line.stage.database.mint("web");
+    let (host, port) = (postgres().address().ip().to_string(), postgres().address().port().to_string());
+    let psql =
+        ["--", "psql", "-X", "-h", &host, "-p", &port, "-d", "postgres", "-Atc", "select current_user"];
+    let words = [&PSQL[..], &psql].concat();
+    // As somebody who can write nowhere that we would, but in memory and /tmp.
+    let finished = line.leasehold("exec", &words).user(12345, 12345).finish(SOON * 2);
+    assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
+    assert_eq!(finished.stderr, "", "a command on a terminal hears nothing of ours");
+    let user = finished.stdout.trim_end();
+    assert!(user.starts_with("v-"), "{user}");
+    assert_ne!(user, theirs.username);
+    assert_eq!(line.stage.mints(), 2, "theirs and ours");
+    assert_eq!(fs::read_dir(line.stage.folder.join("here")).unwrap().count(), 0);
+    // The token was given: it lives, and of its leases only ours is gone.
+    assert!(vault().token_lives(&line.accessor));
+    harness::eventually("only theirs is left", SOON, || {
+        line.stage.database.leases() == [theirs.lease.as_str()]
+            && line.stage.database.roles() == [theirs.username.as_str()]
+    });
+}
+
+#[test]
+fn under_exec_no_credential_stands_on_a_command_line_and_the_code_is_the_commands() {
+    let line = Line::new("cmdline");
+    let script = r#"printf '%s\n' "$PGPASSWORD"; tr '\0' ' ' </proc/$PPID/cmdline /proc/$$/cmdline; exit 7"#;
+    let finished = line.finish("exec", &[&PSQL[..], &["--", "sh", "-c", script]].concat());
+    assert_eq!(finished.exit, Exit::Code(7), "{finished:?}");
+    let (password, shown) = finished.stdout.split_once('\n').unwrap();
+    assert!(!password.is_empty() && !shown.contains(password) && !shown.contains(&line.token), "{shown}");
+    line.stage.nothing_is_left();
+}
+
+#[test]
+fn under_exec_what_is_printed_does_the_same() {
+    let line = Line::new("same");
+    let printed = done(line.finish("exec", &[&PSQL[..], &["--print-config"]].concat()));
+    let file = line.stage.folder.join("printed.yaml");
+    fs::write(&file, printed).unwrap();
+    let finished =
+        Leasehold::command(["exec", "-c", file.to_str().unwrap(), "--", "sh", "-c", "echo $PGUSER"])
+            .env("VAULT_ADDR", vault().url())
+            .env("VAULT_TOKEN", &line.token)
+            .finish(SOON * 2);
+    assert_eq!((finished.exit, &*finished.stderr), (Exit::Code(0), ""), "{finished:?}");
+    assert!(finished.stdout.starts_with("v-"), "{finished:?}");
+    line.stage.nothing_is_left();
+}

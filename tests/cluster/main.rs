@@ -17,6 +17,8 @@
 mod api_server;
 mod classic;
 mod components;
+mod exec;
+mod handover;
 mod input;
 mod irsa;
 mod jobs;

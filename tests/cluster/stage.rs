@@ -159,7 +159,10 @@ impl Stage {
         }
         kustomization += "configMapGenerator:\n  - name: web-leasehold\n    behavior: replace\n    files: [leasehold.yaml]\n";
         kustomization += "images:\n";
-        let own = std::env::var("LEASEHOLD_IMAGE_TAG").unwrap_or_else(|_| "dev".into());
+        let mut own = std::env::var("LEASEHOLD_IMAGE_TAG").unwrap_or_else(|_| "dev".into());
+        if mode == "exec" {
+            own += "-install";
+        }
         for (name, tag) in [("leasehold", &*own), ("application", "dev")] {
             writeln!(kustomization, "  - {{ name: {name}, newName: localhost/{name}, newTag: {tag} }}")
                 .unwrap();
@@ -191,8 +194,13 @@ impl Stage {
                     Some("application") => {
                         let mut all = changes.environment.clone();
                         all.push(("POSTGRES".into(), postgres().address().to_string()));
+                        if wraps(container) {
+                            all.extend(changes.own_environment.clone());
+                            all.push(("VAULT_ADDR".into(), vault().url()));
+                        }
                         all
                     }
+                    Some("leasehold-install") => continue,
                     _ => {
                         let mut all = changes.own_environment.clone();
                         all.push(("VAULT_ADDR".into(), vault().url()));
@@ -259,6 +267,11 @@ impl Stage {
             if nothing { Ok(()) } else { Err(format!("{roles:?} {leases:?} {tokens:?}")) }
         });
     }
+}
+
+/// Whether leasehold is in there as well, in front of the application.
+fn wraps(container: &serde_json::Value) -> bool {
+    container["command"][0].as_str().is_some_and(|command| command.ends_with("/leasehold"))
 }
 
 pub(crate) fn deploy() -> PathBuf {

@@ -113,10 +113,7 @@ fn the_printed_file_means_the_same() {
 fn beside_a_file_the_flags_are_one_more_of_them() {
     let files = Files::of(&[("leasehold.yaml", SMALL)]);
     let flags = Flags {
-        secrets: secrets(&[
-            "api=vault:secret/data/api",
-            "blob=aws:arn:aws:secretsmanager:eu-west-1:1:secret:a",
-        ]),
+        secrets: secrets(&["api=vault:secret/data/api", &format!("blob=aws:{ARN}")]),
         env: templates(&["KEY={{ api.key }}{{ db.password }}"]),
         form: Form::Command,
         ..Flags::default()

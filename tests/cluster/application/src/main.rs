@@ -2,7 +2,8 @@
 //! second with the credential that leasehold wrote, each time with a new connection, and says on standard
 //! output what it noticed.
 //!
-//! It is told by environment variables: `FILES` (leasehold's directory), `POSTGRES` (an address; without it
+//! It is told by environment variables: `DATABASE_URL` (its credential, as the exec wrapper gives it), else
+//! `FILES` (leasehold's directory), `POSTGRES` (an address; without it
 //! the files are read and nobody is asked), `DRAIN` (seconds that it goes on after SIGTERM), `CREDENTIALS`
 //! (it ends by itself once it has used that many, as a Job does).
 #![allow(
@@ -45,13 +46,22 @@ fn main() -> ExitCode {
     count(signal_hook::consts::SIGHUP, hangups.clone());
 
     let mut seen = Seen::default();
-    let present = if read(&files).is_some() { "with" } else { "without" };
+    let given = variable("DATABASE_URL");
+    let read = || match &given {
+        Some(address) => credential(address),
+        None => read(&files),
+    };
+    let present = match (&given, read()) {
+        (Some(_), _) => "with its environment and no",
+        (None, Some(_)) => "with",
+        (None, None) => "without",
+    };
     say!("started {present} files, as uid {}", rustix::process::getuid().as_raw());
     let mut ended_at = None;
     loop {
         let signals = hangups.swap(0, Ordering::Relaxed);
         (0..signals).for_each(|_| say!("signal HUP"));
-        if let Some((username, password)) = read(&files) {
+        if let Some((username, password)) = read() {
             seen.credential(&username);
             if let Some(address) = postgres {
                 seen.login(postgres::login_at(address, &username, &password));
@@ -100,7 +110,11 @@ impl Seen {
 /// User name and password, of the address that an application of ours connects to: one line, one file.
 fn read(files: &Path) -> Option<(String, String)> {
     let env = std::fs::read_to_string(files.join("db.env")).ok()?;
-    let address = env.lines().find_map(|line| line.strip_prefix("DATABASE_URL=postgres://"))?;
+    env.lines().find_map(|line| credential(line.strip_prefix("DATABASE_URL=")?))
+}
+
+fn credential(address: &str) -> Option<(String, String)> {
+    let address = address.strip_prefix("postgres://")?;
     let (username, password) = address.split_once('@')?.0.split_once(':')?;
     Some((username.to_owned(), percent_decoded(password)?))
 }
