@@ -395,11 +395,15 @@ pub(crate) fn length(length: Duration) -> String {
 fn mode_of(outcome: &Outcome, house: &House, published: bool) -> EndMode {
     let (mode, config) = (house.mode, &house.config);
     match (outcome, mode) {
-        (Outcome::Told(Ending::Terminate), Mode::Run | Mode::Exec) if house.successor == Successor::Expected => {
+        (Outcome::Told(Ending::Terminate), Mode::Run | Mode::Exec)
+            if house.successor == Successor::Expected =>
+        {
             EndMode::Leave
         }
         (Outcome::CommandEnded(end), _) => house.mode_after(end),
-        (Outcome::Told(Ending::Terminate), Mode::Run) if house.successor == Successor::Expected => EndMode::Leave,
+        (Outcome::Told(Ending::Terminate), Mode::Run) if house.successor == Successor::Expected => {
+            EndMode::Leave
+        }
         (Outcome::Done, _) => EndMode::Leave,
         (Outcome::Failed(_), _) => EndMode::Unpublished,
         (Outcome::ApplicationEnded, _) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,

@@ -80,13 +80,6 @@ fn command(command: Command, environment: Environment, termination: &Termination
         Command::Check { files, inline, .. } if inline.print_config => {
             print(files.config, inline.flags(Form::Pod))
         }
-        Command::Exec { files, inline, .. } if inline.print_config => {
-            print(files.config, inline.flags(Form::Command))
-        }
-        Command::Exec { files, inline, command } => {
-            let sources = Sources { files: files.config, flags: inline.flags(Form::Command) };
-            exec::exec(sources, command, environment, termination)
-        }
         Command::Run { files, inline } => {
             let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
             run::run(Mode::Run, sources, environment, termination)

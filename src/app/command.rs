@@ -63,8 +63,8 @@ pub(super) fn prepare(
     if !config.env.contains_key("PATH") {
         foreground.look().map_err(|failed| not_started(&name, failed))?;
     }
-    let variables =
-        Variables::new(&config.env, &Paths::new(&config.files, &config.output)).map_err(|errors| Failure::Render(publisher::all_words(&errors)))?;
+    let variables = Variables::new(&config.env, &Paths::new(&config.files, &config.output))
+        .map_err(|errors| Failure::Render(publisher::all_words(&errors)))?;
     let change = config.exec.on_change;
     let (child, line) = match change {
         Some(ExecChange::Restart) => Child::restarted(variables),
@@ -82,7 +82,9 @@ pub(super) fn lead(config: &Config, mode: Mode) -> impl Fn(Option<&str>) -> Lead
     let exec = &config.exec;
     let full = Lead { fixed: exec.drain + exec.grace, splay: exec.splay.map_or(Splay::Auto, Splay::Fixed) };
     // The templates were compiled when the house was built.
-    let used = Variables::new(&config.env, &Paths::new(&config.files, &config.output)).map(|variables| variables.uses().clone()).unwrap_or_default();
+    let used = Variables::new(&config.env, &Paths::new(&config.files, &config.output))
+        .map(|variables| variables.uses().clone())
+        .unwrap_or_default();
     let change = exec.on_change;
     move |secret| {
         let restarts = match (mode, change) {

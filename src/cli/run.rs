@@ -12,12 +12,7 @@ use crate::config::Config;
 use crate::events::line::one_line;
 use crate::{config, logging, process, systemd};
 
-pub(super) fn run(
-    mode: Mode,
-    given: Sources,
-    environment: Environment,
-    termination: &Termination,
-) -> Exit {
+pub(super) fn run(mode: Mode, given: Sources, environment: Environment, termination: &Termination) -> Exit {
     let outcome = prepare(given, &environment)
         .and_then(|config| engine(environment, |environment| App::new(config, environment, mode)));
     ended(outcome, termination)
