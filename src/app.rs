@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Command;
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, Listener};
 use crate::handover::{Entry, Handover};
 use crate::keeper::{EndMode, Fatal, Order, Refreshed};
 use crate::notify_app::Announcements;
@@ -48,18 +48,26 @@ pub struct App {
     environment: Arc<Environment>,
     clock: Clock,
     mode: Mode,
+    listener: Option<Arc<dyn Listener>>,
 }
 
 impl App {
     /// An application on the machine's clock.
     pub fn new(config: Config, environment: Arc<Environment>, mode: Mode) -> Self {
-        Self { config, environment, clock: Clock::boot(), mode }
+        Self { config, environment, clock: Clock::boot(), mode, listener: None }
     }
 
-    /// The same on another clock, for tests.
+    /// The same on another clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// The same, and every fact is told to somebody else as well.
+    #[must_use]
+    pub fn heard_by(mut self, listener: Arc<dyn Listener>) -> Self {
+        self.listener = Some(listener);
         self
     }
 

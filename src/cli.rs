@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod check;
+mod dev;
 mod exit;
 mod run;
 mod termination;
@@ -73,6 +74,7 @@ fn command(command: Command, environment: Environment, termination: &Termination
     match command {
         Command::Run { files } => run::run(Mode::Run, files.config, environment, termination),
         Command::Init { files } => run::run(Mode::Init, files.config, environment, termination),
+        Command::Dev { files, ways } => dev::dev(files.config, ways, environment),
         Command::Check { files, online } => check::check(files.config, online, &environment),
         Command::Status { files, watch, json } => ask::status(files.config, &environment, watch, json),
         Command::Refresh { files, secrets } => ask::refresh(files.config, &environment, &secrets),

@@ -56,8 +56,8 @@ impl House {
     }
 
     async fn read_again(&mut self) -> Result<(), String> {
-        let new =
-            Config::load(&self.config.sources, &self.environment).map_err(|report| report.first_line())?;
+        let new = Config::load_for(&self.config.reading, &self.config.sources, &self.environment)
+            .map_err(|report| report.first_line())?;
         let diff = config::reload_diff(&self.config, &new);
         let waiting = self.board.snapshot().needs_restart;
         if diff.changes.is_empty() && diff.needs_restart == waiting {

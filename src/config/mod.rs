@@ -8,16 +8,21 @@
 //! groups, `/etc/passwd` and `/etc/group`.
 
 mod check;
+#[cfg(feature = "mock")]
+mod development;
 mod endpoints;
 mod expand;
 mod merge;
 pub mod model;
 mod parse;
 mod raw;
+mod reading;
 mod reload;
 mod report;
 mod schema;
 mod tree;
+#[cfg(feature = "mock")]
+mod wanted;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,8 +30,11 @@ use std::sync::Arc;
 
 use leasehold_core::Environment;
 
+#[cfg(feature = "mock")]
+pub use development::{Actions, Development};
 pub use endpoints::{Endpoints, endpoints};
 pub use model::Config;
+pub use reading::Reading;
 pub use reload::{Diff, reload_diff, reloaded};
 pub use report::{KeyPath, Place, Problem, Report, Segment};
 pub use schema::schema;
@@ -70,11 +78,24 @@ impl Config {
     /// Everything that is wrong with them, a file that is missing included. No value of a file or
     /// of the environment is in it.
     pub fn load(paths: &[PathBuf], environment: &Environment) -> Result<Self, Report> {
-        load(paths, environment, parse::Accounts::default())
+        Self::load_for(&Reading::Production, paths, environment)
+    }
+
+    /// The same for a purpose of its own.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_for(reading: &Reading, paths: &[PathBuf], environment: &Environment) -> Result<Self, Report> {
+        load(reading, paths, environment, parse::Accounts::default())
     }
 }
 
-fn load(paths: &[PathBuf], environment: &Environment, accounts: parse::Accounts) -> Result<Config, Report> {
+fn load(
+    reading: &Reading,
+    paths: &[PathBuf],
+    environment: &Environment,
+    accounts: parse::Accounts,
+) -> Result<Config, Report> {
     let mut problems = Vec::new();
     if paths.is_empty() {
         return Err(Report::new(vec![nothing_found()]));
@@ -108,6 +129,7 @@ fn load(paths: &[PathBuf], environment: &Environment, accounts: parse::Accounts)
     // not known to be missing.
     let partial = !problems.is_empty();
     let Some(mut tree) = merge::merge(trees, &mut problems) else { return Err(Report::new(problems)) };
+    let before = reading.prepare(&mut tree);
     expand::expand(&mut tree, environment, &mut problems);
     if !matches!(tree.kind, tree::Kind::Map(_)) {
         let message = "a configuration is a mapping of keys: `providers:`, `secrets:`, …";
@@ -129,7 +151,7 @@ fn load(paths: &[PathBuf], environment: &Environment, accounts: parse::Accounts)
     };
     let known = parse::Known { problems: &problems, meant: &checked.meant };
     match parse::parse(raw, &tree, paths.to_vec(), environment, accounts, known) {
-        Ok(config) if problems.is_empty() => Ok(config),
+        Ok(config) if problems.is_empty() => Ok(reading.settle(config, before)),
         Ok(_) => Err(Report::new(problems)),
         Err(more) => {
             problems.extend(more);

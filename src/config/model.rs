@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use leasehold_core::SecretRef;
 
+use super::reading::Reading;
 use crate::registry::Settings;
 
 /// Everything one run needs to know.
@@ -15,6 +16,8 @@ use crate::registry::Settings;
 pub struct Config {
     /// The configuration files, in the order given: watched for changes.
     pub sources: Vec<PathBuf>,
+    /// What they were read for, and are read for again.
+    pub reading: Reading,
     /// Named connections to secret stores.
     pub providers: BTreeMap<String, Provider>,
     /// What is fetched, by name.

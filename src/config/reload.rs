@@ -78,6 +78,7 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
     lifecycle.state_directory = old.lifecycle.state_directory.clone();
     Ok(Config {
         sources: old.sources.clone(),
+        reading: old.reading.clone(),
         providers: old.providers.clone(),
         secrets: new.secrets.clone(),
         files: new.files.clone(),

@@ -2,6 +2,8 @@
 
 mod bad;
 mod canary;
+#[cfg(feature = "mock")]
+mod development;
 mod endpoints;
 mod good;
 mod schema;
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 
 use leasehold_core::Environment;
 
-use super::{Config, Report, load, parse};
+use super::{Config, Reading, Report, load, parse};
 
 /// Files of a test, in a directory of their own.
 struct Files {
@@ -42,11 +44,15 @@ impl Files {
     }
 
     fn load(&self, variables: &[(&str, &str)]) -> Result<Config, Report> {
+        self.load_for(&Reading::Production, variables)
+    }
+
+    fn load_for(&self, reading: &Reading, variables: &[(&str, &str)]) -> Result<Config, Report> {
         let accounts = parse::Accounts {
             users: self.directory.path().join("passwd"),
             groups: self.directory.path().join("group"),
         };
-        load(&self.paths, &environment(variables), accounts)
+        load(reading, &self.paths, &environment(variables), accounts)
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::model::{Config, OnExpiry, Provider};
 use super::raw::Raw;
+use super::reading::Reading;
 use super::report::{KeyPath, Problem};
 use super::tree::Node;
 use crate::registry;
@@ -107,6 +108,7 @@ pub(super) fn parse(
     }
     Ok(Config {
         sources,
+        reading: Reading::Production,
         providers,
         secrets: secrets.into_iter().collect(),
         files,
