@@ -12,7 +12,7 @@ use crate::registry::Shape;
 pub(super) fn fields(config: &Config) -> BTreeMap<String, Shape> {
     let mut shapes: BTreeMap<String, Shape> = BTreeMap::new();
     let names: Vec<&str> = config.secrets.keys().map(String::as_str).collect();
-    let mut template = |text: &str, shapes: &mut BTreeMap<String, Shape>| {
+    let template = |text: &str, shapes: &mut BTreeMap<String, Shape>| {
         for expression in expressions(text) {
             for name in &names {
                 for chain in chains(expression, name) {
