@@ -40,7 +40,8 @@ impl Scratch {
         for base in runtime.into_iter().chain(shared).chain([disk]) {
             let gone = remove_stale(&base);
             if gone > 0 {
-                notes.push(format!("removed what {gone} killed before it left in {}", base.display()));
+                let directories = if gone == 1 { "a directory" } else { "directories" };
+                notes.push(format!("removed {directories} that a killed one left in {}", base.display()));
             }
             match make(&base) {
                 Ok((path, lock)) => {

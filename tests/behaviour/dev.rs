@@ -193,7 +193,7 @@ fn what_a_killed_one_left_is_removed_by_the_next() {
     assert!(directory.exists());
     let (living, _) = laptop.start(&[]);
     assert!(!directory.exists());
-    assert!(said(&living, "removed what 1 killed before it left").is_ok());
+    assert!(said(&living, "removed a directory that a killed one left").is_ok());
     let (another, _) = laptop.start(&[]);
     assert_eq!(laptop.left().len(), 2, "one that lives is left alone");
     drop(another);
