@@ -27,7 +27,7 @@ use crate::admin::Command;
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
 use crate::drill::Drills;
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, Listener};
 use crate::handover::{Entry, Handover};
 use crate::keeper::{EndMode, Fatal, Order, Refreshed};
 use crate::notify_app::Announcements;
@@ -68,12 +68,13 @@ pub struct App {
     clock: Clock,
     mode: Mode,
     command: Option<CommandLine>,
+    listener: Option<Arc<dyn Listener>>,
 }
 
 impl App {
     /// An application on the machine's clock.
     pub fn new(config: Config, environment: Arc<Environment>, mode: Mode) -> Self {
-        Self { config, environment, clock: Clock::boot(), mode, command: None }
+        Self { config, environment, clock: Clock::boot(), mode, command: None, listener: None }
     }
 
     /// One that runs a command.
@@ -81,10 +82,17 @@ impl App {
         Self { command: Some(command), ..Self::new(config, environment, Mode::Exec) }
     }
 
-    /// The same on another clock, for tests.
+    /// The same on another clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// The same, and every fact is told to somebody else as well.
+    #[must_use]
+    pub fn heard_by(mut self, listener: Arc<dyn Listener>) -> Self {
+        self.listener = Some(listener);
         self
     }
 

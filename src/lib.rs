@@ -10,6 +10,8 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "mock")]
+pub mod dev;
 pub mod drill;
 pub mod events;
 pub mod handover;

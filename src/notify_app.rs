@@ -27,6 +27,7 @@ use crate::config::model::{Acknowledge, Action};
 use crate::events::{Event, Events};
 use crate::slot::Awaits;
 use crate::status::Board;
+pub(crate) use action::label;
 
 /// Bounds one try of an action.
 const DEADLINE: Duration = Duration::from_secs(10);

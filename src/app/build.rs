@@ -34,18 +34,18 @@ const LOCK_RETRY: Duration = Duration::from_millis(200);
 
 /// Everything built and started.
 pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManager) -> Result<House, Failure> {
-    let App { config, environment, clock, mode, command } = app;
+    let App { config, environment, clock, mode, command, listener } = app;
     let started = clock.now();
     let deadline = started + config.lifecycle.startup_deadline;
     let board = Board::default();
-    let events = Events::new(board.clone(), clock.clone());
+    let events = Events::heard_by(listener, board.clone(), clock.clone());
 
     let renderer = Renderer::new(&config.files, &Paths::new(&config.files, &config.output))
         .map_err(|error| Failure::Render(publisher::all_words(&error)))?;
     let drills = (mode != Mode::Init && config.admin.drills)
         .then(|| Drills::new(clock.clone(), events.clone(), board.clone()));
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
-    let (programs, reaper) = Programs::new(clock.clone())
+    let (programs, reaper) = Programs::new(clock.unhurried())
         .map_err(|error| Failure::Internal(format!("cannot wait for children: {error}")))?;
     let programs = Arc::new(programs);
     let command = command.map(|line| command::prepare(line, &config, &programs)).transpose()?;
@@ -83,7 +83,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let (announcements, announcer) = Announcements::new(
         config.on_change.clone(),
         config.lifecycle.acknowledge,
-        clock.clone(),
+        clock.unhurried(),
         board.clone(),
         events.clone(),
     );

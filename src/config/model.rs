@@ -9,6 +9,7 @@ use std::time::Duration;
 use leasehold_core::SecretRef;
 
 use super::flags::Flags;
+use super::reading::Reading;
 use crate::registry::Settings;
 
 /// Everything one run needs to know.
@@ -18,6 +19,8 @@ pub struct Config {
     pub sources: Vec<PathBuf>,
     /// What the command line says beside them.
     pub flags: Flags,
+    /// What they were read for, and are read for again.
+    pub reading: Reading,
     /// Named connections to secret stores.
     pub providers: BTreeMap<String, Provider>,
     /// What is fetched, by name.

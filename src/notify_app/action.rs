@@ -38,7 +38,7 @@ pub(super) async fn perform(kind: &ActionKind) -> Result<Done, String> {
 }
 
 /// What it is called in the log and in `status`.
-pub(super) fn label(action: &Action) -> String {
+pub(crate) fn label(action: &Action) -> String {
     let what = match &action.kind {
         ActionKind::Signal { signal, target } => {
             let signal = match signal {

@@ -17,6 +17,8 @@ mod bench;
 mod clouds;
 mod commands;
 mod crash;
+#[cfg(feature = "mock")]
+mod dev;
 #[cfg(feature = "all")]
 mod documents;
 mod endings;

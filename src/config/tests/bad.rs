@@ -385,9 +385,14 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn without_any_file_it_says_where_it_looked() {
-    let report =
-        super::load(&[], &Flags::default(), &super::environment(&[]), super::parse::Accounts::default())
-            .unwrap_err();
+    let report = super::load(
+        &super::Reading::Production,
+        &[],
+        &Flags::default(),
+        &super::environment(&[]),
+        super::parse::Accounts::default(),
+    )
+    .unwrap_err();
     let here = std::env::current_dir().unwrap();
     snapshot!(report.to_string().replace(&here.display().to_string(), "/here"));
 }
