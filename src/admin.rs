@@ -10,7 +10,7 @@
 //! | admin | `GET /v1/live` | | `{"live": true}` |
 //! | admin | `GET /v1/ready` | | 200 or 503, `{"ready": …, "message": …}` |
 //! | admin | `POST /v1/refresh` | `{"secrets": ["db"]}`; none, or no names: all | `{"secrets": {"db": WORDS}}` |
-//! | ack | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}` |
+//! | ack | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}`, with `missing` where others have yet to |
 //! | ack | `POST /v1/stale` | `{"secret": "db"}` | `{"message": …}` |
 //!
 //! What goes wrong is answered with a status of 4xx or 5xx and `{"error": WORDS}`. No value is in
@@ -36,6 +36,7 @@ use crate::clock::Clock;
 use crate::config::model::{self, Config, Files};
 use crate::events::{Event, Events};
 use crate::http_server::{self, Answer, Bounds};
+use crate::notify_app::Acknowledged;
 use crate::status::Board;
 pub use report::{ErrorReport, GenerationReport, NextReport, ProviderReport, Report, SecretReport, State};
 use socket::Socket;
@@ -60,8 +61,8 @@ pub enum Command {
         generation: Option<u64>,
         /// Who says so.
         name: Option<String>,
-        /// The generation that is acknowledged now.
-        reply: oneshot::Sender<Result<u64, String>>,
+        /// The generation that is acknowledged now, and who has yet to.
+        reply: oneshot::Sender<Result<Acknowledged, String>>,
     },
     /// The application was refused with a secret.
     Stale {

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod events;
 pub mod handover;
+pub mod hook;
 mod http_server;
 pub mod keeper;
 pub mod lock;

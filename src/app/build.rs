@@ -15,8 +15,9 @@ use crate::config::Config;
 use crate::config::model::Files;
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
+use crate::hook::{Known, Surroundings};
 use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
-use crate::notify_app::Announcements;
+use crate::notify_app::{self, Announcements, Standing};
 use crate::process::Programs;
 use crate::publisher::{self, Before, Publisher};
 use crate::render::Renderer;
@@ -66,13 +67,14 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let cancel = CancellationToken::new();
     let mut serving = JoinSet::new();
     serving.spawn(reaper.run(cancel.clone()));
-    let (announcements, announcer) = Announcements::new(
-        config.on_change.clone(),
-        config.lifecycle.acknowledge,
-        clock.clone(),
-        board.clone(),
-        events.clone(),
-    );
+    let known = Known::default();
+    let surroundings = Surroundings::new(spawn, clock.clone(), known.clone(), &environment);
+    let plan = notify_app::Plan {
+        actions: config.on_change.clone(),
+        acknowledge: config.lifecycle.acknowledge.clone(),
+        directory: config.output.directory.clone(),
+    };
+    let (announcements, announcer) = Announcements::new(plan, surroundings, board.clone(), events.clone());
     serving.spawn(announcer.run(cancel.clone()));
 
     let (ready_sender, ready) = watch::channel(false);
@@ -86,6 +88,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
             board: board.clone(),
             handover: handover.clone(),
             announcements: announcements.clone(),
+            known: known.clone(),
             ready: ready_sender,
             fatal: no_set_sender,
         },
@@ -105,6 +108,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         publisher: publisher_sender.clone(),
         fatal: fatal_sender,
         acknowledged: announcements.acknowledged(),
+        known,
         ready: ready.clone(),
     };
     let mut keepers = BTreeMap::new();
@@ -246,9 +250,10 @@ fn sort_entries(
     for entry in entries {
         let of_secret = |secret: &str| config.secrets.get(secret).map(|secret| secret.provider.clone());
         let provider = match &entry {
-            Entry::Announced { generation, acknowledged, .. } => {
-                before =
-                    Before { generation: None, announced: Some(*generation), acknowledged: *acknowledged };
+            Entry::Announced { generation, acknowledged, answers, .. } => {
+                let (acknowledged, answers) = (*acknowledged, answers.clone());
+                let standing = Standing { announced: Some(*generation), acknowledged, answers };
+                before = Before { generation: None, standing };
                 continue;
             }
             Entry::Session { provider, .. } | Entry::Kept { provider, .. } => Some(provider.clone()),

@@ -11,6 +11,7 @@ use super::arguments::What;
 use super::{Exit, answer, fail};
 use crate::client::{self, Client, ClientError, Probe};
 use crate::clock::Clock;
+use crate::notify_app::Acknowledged;
 use crate::{config, process};
 
 /// How often `status --watch` looks.
@@ -85,7 +86,12 @@ pub(super) fn ack(
     name: Option<&str>,
 ) -> Exit {
     asking(given, environment, async |client, _| match client.ack(generation, name).await {
-        Ok(generation) => answer(&format!("generation {generation} is acknowledged")),
+        Ok(Acknowledged { generation, missing }) if missing.is_empty() => {
+            answer(&format!("generation {generation} is acknowledged"))
+        }
+        Ok(Acknowledged { generation, missing }) => {
+            answer(&format!("noted for generation {generation}; waiting for {}", missing.join(", ")))
+        }
         Err(error) => failed(&error),
     })
 }

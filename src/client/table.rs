@@ -57,6 +57,10 @@ fn head(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
                 "generation {}, {files} file{plural}, published {age} ago{acknowledged}",
                 generation.number
             )?;
+            if !report.missing_acknowledgements.is_empty() {
+                let missing = one_line(&report.missing_acknowledgements.join(", "));
+                writeln!(out, "  waiting for the acknowledgement of {missing}")?;
+            }
             for (action, answer) in &generation.actions {
                 writeln!(out, "  {}: {}", one_line(action), one_line(answer))?;
             }
