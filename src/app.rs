@@ -302,8 +302,8 @@ impl House {
             }
             Command::Ack { generation, name, reply } => {
                 let result = self.announcements.acknowledge(generation, name.as_deref());
-                if let Ok(generation) = result {
-                    self.acknowledged(generation);
+                if result.is_ok() {
+                    self.record_standing();
                 }
                 // Whoever asked may have gone.
                 let _ = reply.send(result.map_err(|refused| refused.to_string()));
@@ -327,13 +327,10 @@ impl House {
         }
     }
 
-    /// The next process is to know it, too.
-    fn acknowledged(&self, generation: u64) {
-        self.board.write(|board| board.acknowledged = Some(generation));
-        // Nothing is acknowledged before something is announced; its actions may still run.
-        let announced = self.announcements.announced().borrow().unwrap_or_default();
-        let entry =
-            Entry::Announced { generation: announced, at: self.clock.now(), acknowledged: Some(generation) };
+    /// The next process is to know it before whoever said it is answered.
+    fn record_standing(&self) {
+        let standing = self.announcements.standing().borrow().clone();
+        let Some(entry) = Entry::announced(&standing, self.clock.now()) else { return };
         if let Err(error) = self.handover.put(&entry) {
             self.events.emit(&Event::Warning { text: &error.to_string() });
         }

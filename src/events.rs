@@ -278,14 +278,36 @@ pub enum Event<'a> {
         /// Why.
         why: &'a str,
     },
+    /// What a command of an action printed, without any value.
+    ActionSaid {
+        /// Which action.
+        action: &'a str,
+        /// A line of it.
+        line: &'a str,
+        /// Whether the action went wrong.
+        failed: bool,
+    },
     /// An action ended.
     ActionDone {
         /// Which: `signal HUP to nginx`.
         action: &'a str,
+        /// Its kind.
+        operation: &'static str,
+        /// Its name, where it has one.
+        name: Option<&'a str>,
         /// The generation it announced.
         generation: u64,
         /// What went wrong, if anything.
         error: Option<&'a str>,
+    },
+    /// One of those who have to acknowledge has answered.
+    Answered {
+        /// Who.
+        name: &'a str,
+        /// For which generation.
+        generation: u64,
+        /// Who has yet to.
+        missing: &'a [String],
     },
     /// The application acknowledged a generation.
     Acknowledged {

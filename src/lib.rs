@@ -15,6 +15,7 @@ pub mod dev;
 pub mod drill;
 pub mod events;
 pub mod handover;
+pub mod hook;
 mod http_server;
 pub mod install;
 pub mod keeper;

@@ -92,7 +92,7 @@ impl House {
         }
         self.kept_by =
             next.secrets.iter().map(|(name, secret)| (name.clone(), secret.provider.clone())).collect();
-        self.announcements.set_acknowledge(next.lifecycle.acknowledge);
+        self.announcements.set_acknowledge(next.lifecycle.acknowledge.clone());
         crate::logging::apply(next.log);
         Ok(())
     }

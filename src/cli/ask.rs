@@ -10,6 +10,7 @@ use super::{Exit, answer, fail};
 use crate::app::Successor;
 use crate::client::{self, Client, ClientError, Form, Probe, Screen};
 use crate::clock::Clock;
+use crate::notify_app::Acknowledged;
 use crate::{config, process};
 
 pub(super) fn status(instance: Instance, environment: &Environment, watch: bool, json: bool) -> Exit {
@@ -79,7 +80,12 @@ pub(super) fn ack(
     name: Option<&str>,
 ) -> Exit {
     asking(instance, environment, async |client, _| match client.ack(generation, name).await {
-        Ok(generation) => answer(&format!("generation {generation} is acknowledged")),
+        Ok(Acknowledged { generation, missing }) if missing.is_empty() => {
+            answer(&format!("generation {generation} is acknowledged"))
+        }
+        Ok(Acknowledged { generation, missing }) => {
+            answer(&format!("noted for generation {generation}; waiting for {}", missing.join(", ")))
+        }
         Err(error) => failed(&error),
     })
 }

@@ -63,7 +63,9 @@ async fn obey(mut commands: mpsc::Receiver<Command>) {
                 reply.send(Ok(words)).unwrap();
             }
             Command::Ack { generation, reply, .. } => {
-                reply.send(generation.ok_or("nothing to acknowledge".to_owned())).unwrap();
+                let acknowledged =
+                    generation.map(|generation| Acknowledged { generation, missing: Vec::new() });
+                reply.send(acknowledged.ok_or("nothing to acknowledge".to_owned())).unwrap();
             }
             Command::Handover { successor: Successor::Expected, reply } => {
                 reply.send(Ok("left".to_owned())).unwrap()
@@ -89,7 +91,7 @@ async fn questions_reach_the_engine_and_its_answers_come_back() {
     let running = start();
     let done = running.client.refresh(&["db".to_owned()]).await.unwrap();
     assert_eq!(done, [("db".to_owned(), "in place".to_owned())].into());
-    assert_eq!(running.client.ack(Some(7), Some("web")).await, Ok(7));
+    assert_eq!(running.client.ack(Some(7), Some("web")).await.unwrap().generation, 7);
     assert_eq!(running.client.stale("db").await.unwrap(), "looking at db");
     assert_eq!(running.client.hand_over(Successor::Expected).await.unwrap(), "left");
     let refused = running.client.hand_over(Successor::Nobody).await.unwrap_err();

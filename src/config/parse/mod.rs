@@ -3,6 +3,7 @@
 
 mod actions;
 mod files;
+mod hooks;
 mod scalars;
 mod secrets;
 mod sections;
