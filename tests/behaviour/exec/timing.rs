@@ -57,8 +57,8 @@ fn one_whose_environment_is_the_same_is_left_alone() {
 #[test]
 fn it_is_not_ready_while_the_command_is_drained() {
     let place = Place::new();
-    let mut config = short("8s");
-    config["exec"] = json!({ "splay": "0s", "grace": "500ms", "drain": "1500ms" });
+    let mut config = short("10s");
+    config["exec"] = json!({ "splay": "0s", "grace": "500ms", "drain": "3s" });
     place.configure(config);
     let mut running = sh(&place, ALONE).start();
     eventually("ready", SOON, || place.ready() == 200);
