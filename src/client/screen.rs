@@ -4,10 +4,12 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::OwnedFd;
 
 use leasehold_core::Environment;
+use rustix::io::Errno;
 use rustix::termios::{
     self, InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetwinsize,
 };
 use tokio::io::unix::AsyncFd;
+use tokio::task::JoinSet;
 
 use super::view::{Colours, Glyphs, Line, View};
 use crate::process;
@@ -76,6 +78,9 @@ fn size() -> (usize, usize) {
 pub(super) struct Taken {
     screen: Screen,
     keyboard: Option<Keyboard>,
+    /// The frame that is being written: on a thread, since a terminal that nobody reads takes none, and a
+    /// signal has to end us there too.
+    frame: JoinSet<io::Result<()>>,
 }
 
 struct Keyboard {
@@ -94,8 +99,9 @@ pub(super) enum Key {
 
 impl Taken {
     pub(super) fn new(screen: Screen) -> io::Result<Self> {
-        let mut taken = Self { screen, keyboard: Keyboard::take() };
-        taken.put(ENTER)?;
+        // Taken before it is written to: whatever fails, all is put back.
+        let taken = Self { screen, keyboard: Keyboard::take(), frame: JoinSet::new() };
+        put(ENTER)?;
         Ok(taken)
     }
 
@@ -108,8 +114,8 @@ impl Taken {
         size().1
     }
 
-    /// Draws these lines over what was there, in one piece.
-    pub(super) fn draw(&mut self, lines: Vec<Line>) -> io::Result<()> {
+    /// Draws these lines over what was there, in one piece. An error means that the terminal has gone.
+    pub(super) async fn draw(&mut self, lines: Vec<Line>) -> io::Result<()> {
         let view = self.view();
         let columns = view.columns.unwrap_or(USUAL.0);
         let mut frame = String::from("\x1b[H");
@@ -123,29 +129,35 @@ impl Taken {
             frame += rest;
         }
         frame += "\x1b[J";
-        self.put(frame.as_bytes())
+        self.frame.spawn_blocking(move || put(frame.as_bytes()));
+        match self.frame.join_next().await {
+            Some(Ok(written)) => written,
+            Some(Err(_)) | None => Err(io::ErrorKind::Other.into()),
+        }
     }
 
-    /// The next key that means something. Never, where nobody types.
+    /// The next key that means something; a keyboard that has gone means to leave. Never, where nobody types.
     pub(super) async fn key(&self) -> Key {
         match &self.keyboard {
             Some(keyboard) => keyboard.next().await,
             None => std::future::pending().await,
         }
     }
-
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes)?;
-        out.flush()
-    }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        // A terminal that has gone needs nothing.
-        let _ = self.put(LEAVE);
+        // Behind a frame that does not get out, this would wait with it. A terminal that has gone needs nothing.
+        if self.frame.is_empty() {
+            let _ = put(LEAVE);
+        }
     }
+}
+
+fn put(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 impl Keyboard {
@@ -170,10 +182,19 @@ impl Keyboard {
 
     async fn next(&self) -> Key {
         loop {
-            let Ok(mut ready) = self.keys.readable().await else { return std::future::pending().await };
+            let Ok(mut ready) = self.keys.readable().await else { return Key::Leave };
             let mut typed = [0; 64];
-            let count = rustix::io::read(&self.keys, &mut typed).unwrap_or(0);
-            ready.clear_ready();
+            let count = match rustix::io::read(&self.keys, &mut typed) {
+                // A terminal that has hung up has nothing, for ever, and stays ready to say so.
+                Ok(0) if ready.ready().is_read_closed() => return Key::Leave,
+                Ok(count) => count,
+                Err(Errno::INTR | Errno::AGAIN) => 0,
+                Err(_) => return Key::Leave,
+            };
+            // What filled all that we had room for may have left more.
+            if count < typed.len() {
+                ready.clear_ready();
+            }
             if let Some(key) = meaning(&typed[..count]) {
                 return key;
             }

@@ -81,8 +81,10 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
         };
         tokio::pin!(asked);
         loop {
-            if draw(&mut taken, &frame, clock.now(), &mut first_row).is_err() {
-                return Ok(());
+            let lines = whole(&taken, &frame, clock.now(), &mut first_row);
+            tokio::select! {
+                drawn = taken.draw(lines) => if drawn.is_err() { return Ok(()) },
+                () = signals.end() => return Ok(()),
             }
             tokio::select! {
                 asked = &mut asked => {
@@ -111,8 +113,8 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
     }
 }
 
-/// Draws as much as there are rows for, from `first_row` on.
-fn draw(taken: &mut Taken, frame: &Frame, now: Moment, first_row: &mut usize) -> io::Result<()> {
+/// The whole screen: as much as there are rows for, from `first_row` on.
+fn whole(taken: &Taken, frame: &Frame, now: Moment, first_row: &mut usize) -> Vec<Line> {
     let view = taken.view();
     let mut lines = frame.lines(&view, now);
     let rows = taken.rows().saturating_sub(3).max(1);
@@ -128,7 +130,7 @@ fn draw(taken: &mut Taken, frame: &Frame, now: Moment, first_row: &mut usize) ->
     };
     lines.insert(0, frame.title(&view));
     lines.extend([Line::new(), Line::new().and(Style::Faint, keys)]);
-    taken.draw(lines)
+    lines
 }
 
 /// What is shown.
@@ -227,12 +229,24 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Told {
+        let Self { interrupt, terminate, hangup, resized, continued } = self;
         tokio::select! {
-            _ = self.interrupt.recv() => Told::Leave,
-            _ = self.terminate.recv() => Told::Leave,
-            _ = self.hangup.recv() => Told::Leave,
-            _ = self.resized.recv() => Told::Redraw,
-            _ = self.continued.recv() => Told::Redraw,
+            () = any(interrupt, terminate, hangup) => Told::Leave,
+            _ = resized.recv() => Told::Redraw,
+            _ = continued.recv() => Told::Redraw,
         }
+    }
+
+    /// Until one comes that ends us.
+    async fn end(&mut self) {
+        any(&mut self.interrupt, &mut self.terminate, &mut self.hangup).await;
+    }
+}
+
+async fn any(first: &mut unix::Signal, second: &mut unix::Signal, third: &mut unix::Signal) {
+    tokio::select! {
+        _ = first.recv() => {}
+        _ = second.recv() => {}
+        _ = third.recv() => {}
     }
 }
