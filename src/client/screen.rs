@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use leasehold_core::Environment;
 use rustix::io::Errno;
@@ -12,12 +13,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
 
 use super::view::{Colours, Glyphs, Line, View};
+use crate::clock::Clock;
 use crate::process;
 
 /// Columns and rows of a terminal that does not say.
 const USUAL: (usize, usize) = (80, 24);
 /// The alternate screen, without a cursor and without wrapping of lines that a resize makes too long.
-const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l";
+const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 /// What standard output can show, by the environment and by the terminal itself.
@@ -74,10 +76,12 @@ fn size() -> (usize, usize) {
     }
 }
 
-/// The terminal while it is ours; it is as it was when this is dropped.
+/// The terminal while it is ours, until [`Taken::give_back`].
 pub(super) struct Taken {
     screen: Screen,
     keyboard: Option<Keyboard>,
+    /// Whether something of ours stands on it.
+    shown: bool,
     /// The frame that is being written: on a thread, since a terminal that nobody reads takes none, and a
     /// signal has to end us there too.
     frame: JoinSet<io::Result<()>>,
@@ -98,11 +102,28 @@ pub(super) enum Key {
 }
 
 impl Taken {
-    pub(super) fn new(screen: Screen) -> io::Result<Self> {
-        // Taken before it is written to: whatever fails, all is put back.
-        let taken = Self { screen, keyboard: Keyboard::take(), frame: JoinSet::new() };
-        put(ENTER)?;
-        Ok(taken)
+    pub(super) fn new(screen: Screen) -> Self {
+        Self { screen, keyboard: Keyboard::take(), shown: false, frame: JoinSet::new() }
+    }
+
+    /// Has it again after [`Taken::give_back`].
+    pub(super) fn take_again(&mut self) {
+        self.keyboard = Keyboard::take();
+    }
+
+    /// It is as it was. Behind a frame that does not get out it waits for nothing, and else not for long.
+    pub(super) async fn give_back(&mut self, clock: &Clock) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        self.keyboard = None;
+        if !std::mem::take(&mut self.shown) || !self.frame.is_empty() {
+            return;
+        }
+        self.frame.spawn_blocking(|| put(LEAVE));
+        tokio::select! {
+            // A terminal that has gone needs nothing.
+            _ = self.frame.join_next() => {}
+            () = clock.sleep(PATIENCE) => {}
+        }
     }
 
     pub(super) fn view(&self) -> View {
@@ -118,7 +139,8 @@ impl Taken {
     pub(super) async fn draw(&mut self, lines: Vec<Line>) -> io::Result<()> {
         let view = self.view();
         let columns = view.columns.unwrap_or(USUAL.0);
-        let mut frame = String::from("\x1b[H");
+        let enter = if std::mem::replace(&mut self.shown, true) { "" } else { ENTER };
+        let mut frame = format!("{enter}\x1b[H");
         for (at, line) in lines.into_iter().enumerate() {
             // The last row has no end of line: it would scroll.
             frame += if at == 0 { "" } else { "\r\n" };
@@ -141,15 +163,6 @@ impl Taken {
         match &self.keyboard {
             Some(keyboard) => keyboard.next().await,
             None => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        // Behind a frame that does not get out, this would wait with it. A terminal that has gone needs nothing.
-        if self.frame.is_empty() {
-            let _ = put(LEAVE);
         }
     }
 }

@@ -71,7 +71,14 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
     // Before the screen is taken: what cannot be asked at all is said on the usual one.
     frame.take(client.status().await, clock.now())?;
     let Ok(mut signals) = Signals::new() else { return Ok(()) };
-    let Ok(mut taken) = Taken::new(screen) else { return Ok(()) };
+    let mut taken = Taken::new(screen);
+    show(client, clock, &mut frame, &mut signals, &mut taken).await;
+    taken.give_back(clock).await;
+    Ok(())
+}
+
+/// Until somebody leaves, or the terminal has gone. Each turn waits for something.
+async fn show(client: &Client, clock: &Clock, frame: &mut Frame, signals: &mut Signals, taken: &mut Taken) {
     let mut first_row = 0;
     loop {
         let look = clock.now() + PACE;
@@ -81,10 +88,10 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
         };
         tokio::pin!(asked);
         loop {
-            let lines = whole(&taken, &frame, clock.now(), &mut first_row);
+            let lines = whole(taken, frame, clock.now(), &mut first_row);
             tokio::select! {
-                drawn = taken.draw(lines) => if drawn.is_err() { return Ok(()) },
-                () = signals.end() => return Ok(()),
+                drawn = taken.draw(lines) => if drawn.is_err() { return },
+                () = signals.end() => return,
             }
             tokio::select! {
                 asked = &mut asked => {
@@ -93,19 +100,18 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
                     break;
                 }
                 told = signals.next() => match told {
-                    Told::Leave => return Ok(()),
+                    Told::Leave => return,
                     Told::Redraw => {}
                 },
                 key = taken.key() => match key {
-                    Key::Leave => return Ok(()),
+                    Key::Leave => return,
                     Key::Up => first_row = first_row.saturating_sub(1),
                     Key::Down => first_row += 1,
                     Key::Suspend => {
-                        drop(taken);
+                        taken.give_back(clock).await;
                         // Returns when we are continued.
                         let _ = kill_process(getpid(), Signal::TSTP);
-                        let Ok(again) = Taken::new(screen) else { return Ok(()) };
-                        taken = again;
+                        taken.take_again();
                     }
                 },
             }
