@@ -28,7 +28,7 @@ pub enum Form {
     Json,
 }
 
-/// Shows what is held, again and again. On a terminal until `q`, Ctrl-C or a signal, and then the terminal is
+/// Shows what is held, again and again. On a terminal until `q`, Ctrl-C, a signal or its own end, and then the terminal is
 /// as it was; elsewhere, and as JSON, one block after the other until nobody reads on.
 ///
 /// # Errors
