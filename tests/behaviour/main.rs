@@ -37,8 +37,10 @@ mod plain_machines;
 mod rotation;
 mod sessions;
 mod stage;
+mod status;
 mod successor;
 mod systemd;
+mod terminal;
 mod volume;
 
 use std::time::Duration;
