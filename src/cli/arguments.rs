@@ -55,11 +55,11 @@ pub(super) enum Command {
     Exec {
         #[command(flatten)]
         files: Files,
-        #[command(flatten)]
-        inline: Inline,
         /// The command and its arguments, after `--`.
         #[arg(value_name = "CMD", last = true, required_unless_present = "print_config")]
         command: Vec<OsString>,
+        #[command(flatten)]
+        inline: Inline,
     },
     /// Develop with the configuration of production: made-up secrets, in a directory for once.
     ///

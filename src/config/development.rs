@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::model::{Action, Choice, Config, Files, Overlap, RequireTmpfs, StateDirectory, Uid};
+use super::model::{Action, Choice, Config, Overlap, RequireTmpfs, StateDirectory, Uid};
 use super::reading::{Before, Reading};
 use super::tree::{Entry, Kind, Node, Scalar, Style};
 use super::wanted;
@@ -68,10 +68,6 @@ impl Development {
         config.output.directory = root.join("live");
         config.output.group = Some(rustix::process::getegid().as_raw());
         config.output.require_tmpfs = RequireTmpfs::No;
-        config.output.mode |= READABLE;
-        if let Files::Named(files) = &mut config.files {
-            files.values_mut().for_each(|file| file.mode = file.mode.map(|mode| mode | READABLE));
-        }
         config.lifecycle.state_directory =
             StateDirectory { path: root.join("state"), choice: Choice::Configured };
         config.lifecycle.revoke_delay = Duration::ZERO;
@@ -102,9 +98,6 @@ impl Development {
         config
     }
 }
-
-/// Its owner alone reads here.
-const READABLE: u32 = 0o400;
 
 /// A mock in place of each provider, which has what the files ask for.
 fn stand_in(config: &mut Config, stores: &registry::Development, before: &Before) {

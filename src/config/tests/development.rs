@@ -31,7 +31,7 @@ secrets:
   api: { provider: cloud, path: api, version: abc, key: live.key }
   app: { provider: own, path: kv/app }
 files:
-  db.env: { template: "{{ db.username }}{{ api.value }}", owner: nobody-here, mode: "0040" }
+  db.env: { template: "{{ db.username }}{{ api.value }}", owner: nobody-here, mode: "0444" }
 env: { APP: "{{ app['my-key'] }}" }
 output: { directory: "${OUT}", owner: nobody-here, group: nobody-here, require_tmpfs: strict }
 lifecycle: { state_directory: "${STATE}", application: { process: java } }
@@ -53,7 +53,7 @@ fn nothing_that_a_store_or_a_pod_needs_is_read() {
     assert_eq!(config.telemetry.listen, None);
     assert!(config.on_change.is_empty());
     let Wanted::Named(files) = &config.files else { panic!("files are named") };
-    assert_eq!((files["db.env"].owner, files["db.env"].mode), (None, Some(0o440)));
+    assert_eq!((files["db.env"].owner, files["db.env"].mode), (None, Some(0o444)));
     let api = &config.secrets["api"].reference;
     assert_eq!((api.path.as_str(), &api.key, &api.version), ("api#live.key", &None, &None));
     let Reading::Development(development) = &config.reading else { panic!("it is remembered") };
