@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod actions;
 mod applications;
 #[cfg(feature = "aws")]
 mod aws;
