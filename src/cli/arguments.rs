@@ -55,11 +55,12 @@ pub(super) enum Command {
     Exec {
         #[command(flatten)]
         files: Files,
-        #[command(flatten)]
-        inline: Inline,
         /// The command and its arguments, after `--`.
         #[arg(value_name = "CMD", last = true, required_unless_present = "print_config")]
         command: Vec<OsString>,
+        // Last: its heading is that of all that follow.
+        #[command(flatten)]
+        inline: Inline,
     },
     /// Say everything that is wrong with the configuration; with `--online`, ask the stores, too.
     ///
@@ -69,9 +70,10 @@ pub(super) enum Command {
         #[command(flatten)]
         files: Files,
         #[command(flatten)]
-        inline: Inline,
-        #[command(flatten)]
         online: Online,
+        // Last: its heading is that of all that follow.
+        #[command(flatten)]
+        inline: Inline,
     },
     /// Show what a running instance holds, how old it is and until when; never a value.
     Status {
