@@ -1,15 +1,21 @@
 //! `dev`: the file of production on a laptop, with nothing around it.
 
+mod command;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::leasehold::Running;
+use harness::leasehold::{Running, binary};
 use harness::process::Exit;
 use harness::tmpfs::Folder;
 use harness::{Leasehold, Signal};
 
 use super::*;
+use crate::terminal::Terminal;
+
+/// Nearly every key there is, many of them at their defaults.
+const EVERY_KEY: &str = include_str!("dev/every_key.yaml");
 
 /// What a laptop lacks: every variable, file, account and directory that this names.
 const PRODUCTION: &str = r#"
@@ -55,6 +61,12 @@ impl Laptop {
         let file = self.files.join("leasehold.yaml");
         let given = ["dev", "-c", file.to_str().unwrap()];
         Leasehold::command(given.iter().chain(more)).env("XDG_RUNTIME_DIR", self.session.as_os_str())
+    }
+
+    /// As a person types it.
+    fn line(&self) -> String {
+        let (session, file) = (self.session.display(), self.files.join("leasehold.yaml"));
+        format!("XDG_RUNTIME_DIR={session} {} dev -c {}", binary().display(), file.display())
     }
 
     /// Started, with its first files in place, and where they are.
@@ -183,6 +195,38 @@ fn an_action_is_named_and_not_run() {
         said(&running, "not run here (--actions runs it): signal HUP to nginx")
     });
     laptop.end(running);
+}
+
+#[test]
+fn a_file_with_every_key_works_and_each_kind_of_action_is_named() {
+    let laptop = Laptop::with(EVERY_KEY);
+    let values = laptop.files.join("values.yaml");
+    fs::write(&values, "api: { key: a }").unwrap();
+    let (running, directory) = laptop.start(&["--values", values.to_str().unwrap()]);
+    for name in ["db.env", "tls/tls.crt", "tls/tls.key", "api.json"] {
+        assert!(!fs::read(directory.join(name)).unwrap().is_empty(), "{name}");
+    }
+    fs::write(&values, "api: { key: b }").unwrap();
+    let line = eventually("the names of the actions", SOON, || said(&running, "not run here"));
+    let named = "(--actions runs it): signal HUP to nginx; command /bin/reload; http POST to 127.0.0.1:8080";
+    assert!(line.ends_with(named), "{line}");
+    laptop.end(running);
+}
+
+#[test]
+fn at_a_terminal_each_thing_is_a_line_and_ctrl_c_ends_it() {
+    let laptop = Laptop::with(&public_page("examples/quickstart/leasehold.yaml"));
+    let terminal = Terminal::sized(&laptop.files, (80, 24));
+    terminal.prompts("outer$");
+    terminal.keys(&[&laptop.line(), "Enter"]);
+    terminal.shows_line("leasehold: first files after ", ": app.json, db.env");
+    // With or without the other secret.
+    terminal.shows_line("leasehold ", "db.env)");
+    terminal.keys(&["C-c"]);
+    terminal.prompts("^Couter$");
+    assert_eq!(laptop.left(), Vec::<PathBuf>::new());
+    terminal.keys(&["echo code=$?", "Enter"]);
+    terminal.shows("code=0");
 }
 
 #[test]

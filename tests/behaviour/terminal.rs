@@ -9,18 +9,25 @@ use leasehold_harness as harness;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A terminal of 100 columns with a shell in it, on a server of its own.
+/// A terminal with a shell in it, on a server of its own.
 pub(crate) struct Terminal {
     socket: PathBuf,
 }
 
 impl Terminal {
-    /// Its server listens in this folder.
+    /// One of 100 columns and 30 rows. Its server listens in this folder.
     #[track_caller]
     pub(crate) fn open(folder: &Path) -> Self {
+        Self::sized(folder, (100, 30))
+    }
+
+    /// One of so many columns and rows.
+    #[track_caller]
+    pub(crate) fn sized(folder: &Path, (columns, rows): (u16, u16)) -> Self {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
         let terminal = Self { socket: folder.join("tmux") };
         let shell = "env -i PATH=\"$PATH\" TERM=screen HOME=/nonexistent PS1='outer$ ' bash --norc -i";
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", shell]);
+        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &rows, shell]);
         terminal
     }
 
@@ -39,6 +46,16 @@ impl Terminal {
         eventually(&format!("the terminal shows {what:?}"), SOON, || {
             let screen = self.tmux(&["capture-pane", "-p"]);
             if screen.contains(what) { Ok(()) } else { Err(screen) }
+        });
+    }
+
+    /// One row of it begins and ends so.
+    #[track_caller]
+    pub(crate) fn shows_line(&self, start: &str, end: &str) {
+        eventually(&format!("the terminal shows a line {start:?} … {end:?}"), SOON, || {
+            let screen = self.tmux(&["capture-pane", "-p"]);
+            let found = screen.lines().any(|line| line.starts_with(start) && line.ends_with(end));
+            if found { Ok(()) } else { Err(screen) }
         });
     }
 
