@@ -35,7 +35,6 @@ pub(crate) use action::label;
 pub use announcer::Announcer;
 use announcer::Owed;
 use ledger::{Ledger, NotAsked};
-pub use outlook::obstacles;
 
 /// What is to be told, and to whom.
 #[derive(Clone, Debug)]

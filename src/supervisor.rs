@@ -9,11 +9,12 @@
 //! An end that we did not ask for is the command's own, also in the middle of a restart. This module decides
 //! nothing about leases and knows no value: it gives on what it is given.
 
+mod command;
 mod handle;
 mod state;
 
-use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use leasehold_core::{Failed, Status};
 use rustix::process::Signal;
@@ -22,39 +23,13 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::{Clock, Moment};
 use crate::config::model::{Exec, ExecChange};
 use crate::events::{Event, Events};
-use crate::process::{Foreground, Happened, Supervised};
-use crate::publisher::{ChildEnvironment, Delivery, Line};
+use crate::process::{Happened, number};
+use crate::publisher::{Delivery, Line};
 use crate::schedule::Dice;
 use crate::status::Board;
+pub use command::{Command, Running};
 pub use handle::{End, Handle, Order, Stage};
 pub use state::{CommandPhase, CommandState};
-
-/// What can be started, again and again.
-pub trait Command: Send {
-    /// One that was.
-    type Running: Running;
-    /// Starts it with these variables.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    fn start(&mut self, environment: &ChildEnvironment) -> Result<Self::Running, Failed>;
-}
-
-/// A command that was started.
-pub trait Running: Send {
-    /// Its process id.
-    fn pid(&self) -> i32;
-    /// What happens to it next. Dropped meanwhile, nothing is lost.
-    fn next(&mut self) -> impl Future<Output = Happened> + Send;
-    /// Sends it a signal of ours. False: it has ended before that.
-    fn signal(&self, signal: Signal) -> bool;
-    /// Passes on a signal that we got, unless it got the same from its terminal. True: it did.
-    fn pass(&self, signal: Signal) -> bool;
-    /// This signal has stopped it.
-    fn stopped(&self, signal: i32);
-    /// We were continued.
-    fn continued(&self);
-}
 
 /// What the supervisor is given of the rest of the house.
 pub struct Links {
@@ -145,8 +120,9 @@ impl<C: Command> Supervisor<C> {
     /// Supervises until the command has ended.
     pub async fn run(mut self) {
         let end = self.live().await;
+        // A restart that was due is not any more.
+        self.phase = Phase::Running;
         self.shown.pid = None;
-        self.shown.next_restart = None;
         self.shown.phase = CommandPhase::Ended;
         self.show();
         // The house may have gone.
@@ -290,7 +266,7 @@ impl<C: Command> Supervisor<C> {
         match self.change(&delivery) {
             Change::Restart => {
                 let now = self.links.clock.now();
-                let at = now + self.links.dice.between(std::time::Duration::ZERO, delivery.splay);
+                let at = now + self.links.dice.between(Duration::ZERO, delivery.splay);
                 let at = match self.phase {
                     Phase::Due(sooner) => at.min(sooner),
                     _ => at,
@@ -396,58 +372,11 @@ impl<C: Command> Supervisor<C> {
     }
 }
 
-impl Command for Foreground {
-    type Running = Supervised;
-
-    fn start(&mut self, environment: &ChildEnvironment) -> Result<Supervised, Failed> {
-        Foreground::start(self, environment)
-    }
-}
-
-impl Running for Supervised {
-    fn pid(&self) -> i32 {
-        Supervised::pid(self)
-    }
-
-    async fn next(&mut self) -> Happened {
-        Supervised::next(self).await
-    }
-
-    fn signal(&self, signal: Signal) -> bool {
-        Supervised::signal(self, signal)
-    }
-
-    fn pass(&self, signal: Signal) -> bool {
-        Supervised::pass(self, signal)
-    }
-
-    fn stopped(&self, signal: i32) {
-        Supervised::stopped(self, signal);
-    }
-
-    fn continued(&self) {
-        Supervised::continued(self);
-    }
-}
-
 /// How it ended, in words.
 pub fn words(status: Status) -> String {
     match status {
         Status::Exited(code) => format!("with code {code}"),
         Status::Signalled(signal) => format!("by signal {signal}"),
-    }
-}
-
-fn number(signal: crate::config::model::Signal) -> Signal {
-    use crate::config::model::Signal as Name;
-    match signal {
-        Name::Hup => Signal::HUP,
-        Name::Int => Signal::INT,
-        Name::Quit => Signal::QUIT,
-        Name::Term => Signal::TERM,
-        Name::Usr1 => Signal::USR1,
-        Name::Usr2 => Signal::USR2,
-        Name::Winch => Signal::WINCH,
     }
 }
 
@@ -457,3 +386,6 @@ async fn sleep_until(clock: &Clock, at: Option<Moment>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,7 @@ pub(super) enum Command {
         /// The command and its arguments, after `--`.
         #[arg(value_name = "CMD", last = true, required_unless_present = "print_config")]
         command: Vec<OsString>,
+        // Last: its heading is that of all that follow.
         #[command(flatten)]
         inline: Inline,
     },
@@ -82,9 +83,10 @@ pub(super) enum Command {
         #[command(flatten)]
         files: Files,
         #[command(flatten)]
-        inline: Inline,
-        #[command(flatten)]
         online: Online,
+        // Last: its heading is that of all that follow.
+        #[command(flatten)]
+        inline: Inline,
     },
     /// Show what a running instance holds, how old it is and until when; never a value.
     Status {

@@ -134,7 +134,10 @@ fn asking(
         Err(error) => return fail(Exit::Internal, &format!("no runtime can be had: {}", error.kind())),
     };
     let clock = Clock::boot();
-    runtime.block_on(ask(Client::new(endpoints, clock.clone()), clock))
+    let exit = runtime.block_on(ask(Client::new(endpoints, clock.clone()), clock));
+    // Not waiting for a thread that writes to a terminal which nobody reads.
+    runtime.shutdown_background();
+    exit
 }
 
 fn failed(error: &ClientError) -> Exit {

@@ -279,7 +279,7 @@ async fn the_table_shows_what_is_held_and_until_when() {
     let view = |columns| View { columns: Some(columns), glyphs: Glyphs::Unicode, colours: Colours::Off };
     insta::assert_snapshot!("table_80", shown(&report, &view(80)));
     insta::assert_snapshot!("table_200", shown(&report, &view(200)));
-    for columns in 72..260 {
+    for columns in 36..260 {
         for line in shown(&report, &view(columns)).lines() {
             assert!(line.chars().count() <= columns, "{columns}: {line}");
         }

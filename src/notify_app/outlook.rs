@@ -6,8 +6,6 @@ use crate::config::model::{Action, ActionKind, Hook, HookKind, Target};
 use crate::hook::{self, Surroundings};
 use crate::process::{FindError, Process};
 
-use super::action;
-
 /// After the first generation an application has so long to be there.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,18 +29,6 @@ pub(super) fn once_all_run(action: &Action) -> Option<String> {
         ActionKind::Signal { target, .. } => reachable(target).err().map(|error| error.to_string()),
         ActionKind::Hook(_) => None,
     }
-}
-
-/// What can be seen from here of what stands in the way of these actions, each with its place: for
-/// whoever looks at a configuration, perhaps on another machine.
-pub fn obstacles(actions: &[Action], surroundings: &Surroundings) -> Vec<String> {
-    let labels = action::labels(actions);
-    let each = actions.iter().zip(labels).enumerate();
-    each.filter_map(|(place, (action, label))| {
-        let obstacle = at_start(action, surroundings).or_else(|| once_all_run(action))?;
-        Some(format!("on_change[{place}], {label}: as seen from here it would fail: {obstacle}"))
-    })
-    .collect()
 }
 
 fn reachable(target: &Target) -> Result<(), FindError> {

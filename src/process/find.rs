@@ -108,17 +108,7 @@ impl Process {
 
     /// Sends it a signal. That is no proof that it did anything.
     pub fn signal(&self, signal: Signal) -> Result<(), FindError> {
-        use rustix::process::Signal as Number;
-        let number = match signal {
-            Signal::Hup => Number::HUP,
-            Signal::Int => Number::INT,
-            Signal::Quit => Number::QUIT,
-            Signal::Term => Number::TERM,
-            Signal::Usr1 => Number::USR1,
-            Signal::Usr2 => Number::USR2,
-            Signal::Winch => Number::WINCH,
-        };
-        rustix::process::pidfd_send_signal(&self.fd, number).map_err(|errno| match errno {
+        rustix::process::pidfd_send_signal(&self.fd, number(signal)).map_err(|errno| match errno {
             Errno::SRCH => FindError::Ended(self.pid),
             Errno::PERM => FindError::Denied(self.pid),
             other => FindError::Io { tried: format!("signal process {}", self.pid()), source: other.into() },
@@ -248,3 +238,17 @@ impl fmt::Display for FindError {
 }
 
 impl std::error::Error for FindError {}
+
+/// The kernel's number of a signal.
+pub fn number(signal: Signal) -> rustix::process::Signal {
+    use rustix::process::Signal as Number;
+    match signal {
+        Signal::Hup => Number::HUP,
+        Signal::Int => Number::INT,
+        Signal::Quit => Number::QUIT,
+        Signal::Term => Number::TERM,
+        Signal::Usr1 => Number::USR1,
+        Signal::Usr2 => Number::USR2,
+        Signal::Winch => Number::WINCH,
+    }
+}

@@ -30,7 +30,7 @@ pub use environment::{
     inherited_by_the_command, is_ours, is_secret_name, read_environment, scrub_environment,
     switch_backtraces_off,
 };
-pub use find::{FindError, Process};
+pub use find::{FindError, Process, number};
 pub use harden::harden;
 pub use local_time::time_of_day;
 pub use panic::hook_panics;

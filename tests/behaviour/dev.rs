@@ -12,7 +12,7 @@ use harness::tmpfs::Folder;
 use harness::{Leasehold, Signal};
 
 use super::*;
-use crate::exec::terminal::Terminal;
+use crate::terminal::Terminal;
 
 /// A configuration that sets most keys, many of them to their defaults.
 const MOST_KEYS: &str = include_str!("dev/most_keys.yaml");
@@ -216,7 +216,7 @@ fn a_file_that_sets_most_keys_works_and_each_kind_of_action_is_named() {
 #[test]
 fn at_a_terminal_each_thing_is_a_line_and_ctrl_c_ends_it() {
     let laptop = Laptop::with(&public_page("examples/quickstart/leasehold.yaml"));
-    let terminal = Terminal::open(&laptop.files.join("tmux"), (80, 24));
+    let terminal = Terminal::sized(&laptop.files, (80, 24));
     terminal.prompts("outer$");
     terminal.keys(&[&laptop.line(), "Enter"]);
     terminal.shows_line("leasehold: first files after ", ": app.json, db.env");

@@ -1,7 +1,7 @@
 //! `leasehold exec -- CMD`: the command's life, by its exit codes, signals, restarts and what is left.
 
 mod namespace;
-pub(crate) mod terminal;
+mod terminal;
 mod timing;
 
 use std::fs;

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod actions;
 mod applications;
 #[cfg(feature = "aws")]
 mod aws;
@@ -37,8 +38,10 @@ mod plain_machines;
 mod rotation;
 mod sessions;
 mod stage;
+mod status;
 mod successor;
 mod systemd;
+mod terminal;
 mod volume;
 
 use std::time::Duration;

@@ -1,73 +1,8 @@
-//! At a real terminal, made by tmux.
-
-use std::process::Command;
+//! At a real terminal.
 
 use super::*;
+use crate::terminal::Terminal;
 use harness::leasehold::binary;
-
-/// A terminal with a shell in it, on a server of its own.
-pub(crate) struct Terminal {
-    socket: String,
-}
-
-impl Terminal {
-    #[track_caller]
-    pub(crate) fn open(socket: &Path, (columns, rows): (u16, u16)) -> Self {
-        let terminal = Self { socket: socket.display().to_string() };
-        let (columns, rows) = (columns.to_string(), rows.to_string());
-        let shell = "env -i PATH=\"$PATH\" TERM=screen HOME=/nonexistent PS1='outer$ ' bash --norc -i";
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &rows, shell]);
-        terminal
-    }
-
-    #[track_caller]
-    fn tmux(&self, words: &[&str]) -> String {
-        let output = Command::new("tmux").arg("-S").arg(&self.socket).args(words).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    pub(crate) fn keys(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat());
-    }
-
-    #[track_caller]
-    pub(crate) fn shows(&self, what: &str) {
-        eventually(&format!("the terminal shows {what:?}"), SOON, || {
-            let screen = self.tmux(&["capture-pane", "-p"]);
-            if screen.contains(what) { Ok(()) } else { Err(screen) }
-        });
-    }
-
-    /// One row of it begins and ends so.
-    #[track_caller]
-    pub(crate) fn shows_line(&self, start: &str, end: &str) {
-        eventually(&format!("the terminal shows a line {start:?} … {end:?}"), SOON, || {
-            let screen = self.tmux(&["capture-pane", "-p"]);
-            let found = screen.lines().any(|line| line.starts_with(start) && line.ends_with(end));
-            if found { Ok(()) } else { Err(screen) }
-        });
-    }
-
-    /// The last line is this prompt: whoever wrote before it has read its keys, and has ended.
-    #[track_caller]
-    pub(crate) fn prompts(&self, prompt: &str) {
-        eventually(&format!("the prompt {prompt:?}"), SOON, || {
-            let screen = self.tmux(&["capture-pane", "-p"]);
-            let last = screen.trim_end().lines().last().unwrap_or_default().trim_end();
-            if last == prompt { Ok(()) } else { Err(screen) }
-        });
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
-}
-
-fn open(place: &Place) -> Terminal {
-    Terminal::open(&place.folder.join("tmux"), (100, 30))
-}
 
 /// The line that starts a command under leasehold.
 fn line(place: &Place, command: &str) -> String {
@@ -92,7 +27,7 @@ fn talker(place: &Place) -> String {
 #[test]
 fn a_shell_with_job_control_is_usable_under_it() {
     let place = place();
-    let terminal = open(&place);
+    let terminal = Terminal::open(&place.folder);
     terminal.prompts("outer$");
     terminal.keys(&[&line(&place, "env PS1='inner$ ' bash --norc -i"), "Enter"]);
     terminal.prompts("inner$");
@@ -117,7 +52,7 @@ fn a_shell_with_job_control_is_usable_under_it() {
 #[test]
 fn a_stopped_command_gives_the_terminal_to_the_shell_above_and_goes_on() {
     let place = place();
-    let terminal = open(&place);
+    let terminal = Terminal::open(&place.folder);
     terminal.prompts("outer$");
     terminal.keys(&[&line(&place, &talker(&place)), "Enter"]);
     terminal.shows("\nbegun");
@@ -138,7 +73,7 @@ fn a_stopped_command_gives_the_terminal_to_the_shell_above_and_goes_on() {
 #[test]
 fn top_draws_and_reads_keys_under_it() {
     let place = place();
-    let terminal = open(&place);
+    let terminal = Terminal::open(&place.folder);
     terminal.keys(&[&line(&place, "top"), "Enter"]);
     terminal.shows("load average");
     terminal.keys(&["q"]);
