@@ -30,6 +30,7 @@ use crate::events::{Event, Events};
 use crate::hook::Surroundings;
 use crate::slot::Awaits;
 use crate::status::Board;
+#[cfg(feature = "mock")]
 pub(crate) use action::label;
 pub use announcer::Announcer;
 use announcer::Owed;

@@ -1,5 +1,6 @@
 //! What files are read for.
 
+#[cfg(feature = "mock")]
 use std::collections::BTreeMap;
 
 #[cfg(feature = "mock")]
@@ -22,8 +23,10 @@ pub enum Reading {
 #[derive(Debug, Default)]
 pub(super) struct Before {
     /// The `type` of each provider that is stood in for.
+    #[cfg(feature = "mock")]
     pub(super) kinds: BTreeMap<String, String>,
     /// What is not as in production, for people.
+    #[cfg(feature = "mock")]
     pub(super) notes: Vec<String>,
 }
 

@@ -31,6 +31,7 @@ impl Settings {
         wanted: Vec<Wanted<'_>>,
     ) -> Self {
         let Some(kind) = kind else {
+            #[allow(irrefutable_let_patterns, reason = "a build may hold the mock alone")]
             let Self::Mock(own) = self else { return self.clone() };
             let mut own = own.clone().in_development(name, development);
             wanted.iter().for_each(|secret| own.complete(&secret.reference.path, &secret.shape));

@@ -14,8 +14,8 @@ use harness::{Leasehold, Signal};
 use super::*;
 use crate::terminal::Terminal;
 
-/// Nearly every key there is, many of them at their defaults.
-const EVERY_KEY: &str = include_str!("dev/every_key.yaml");
+/// A configuration that sets most keys, many of them to their defaults.
+const MOST_KEYS: &str = include_str!("dev/most_keys.yaml");
 
 /// What a laptop lacks: every variable, file, account and directory that this names.
 const PRODUCTION: &str = r#"
@@ -198,8 +198,8 @@ fn an_action_is_named_and_not_run() {
 }
 
 #[test]
-fn a_file_with_every_key_works_and_each_kind_of_action_is_named() {
-    let laptop = Laptop::with(EVERY_KEY);
+fn a_file_that_sets_most_keys_works_and_each_kind_of_action_is_named() {
+    let laptop = Laptop::with(MOST_KEYS);
     let values = laptop.files.join("values.yaml");
     fs::write(&values, "api: { key: a }").unwrap();
     let (running, directory) = laptop.start(&["--values", values.to_str().unwrap()]);
