@@ -12,7 +12,7 @@
 //! | admin | `POST /v1/drill` | `{"drill": "outage", "secret": "db", "seconds": 120}`; `{"drill": "stop"}` | `{"message": WORDS}` |
 //! | admin | `POST /v1/refresh` | `{"secrets": ["db"]}`; none, or no names: all | `{"secrets": {"db": WORDS}}` |
 //! | admin | `POST /v1/handover` | `{"cancel": false}` | `{"message": …}` |
-//! | ack | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}` |
+//! | ack | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}`, with `missing` where others have yet to |
 //! | ack | `POST /v1/stale` | `{"secret": "db"}` | `{"message": …}` |
 //!
 //! What goes wrong is answered with a status of 4xx or 5xx and `{"error": WORDS}`. No value is in
@@ -40,6 +40,7 @@ use crate::config::model::{self, Config, Files};
 use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::http_server::{self, Answer, Bounds};
+use crate::notify_app::Acknowledged;
 use crate::status::Board;
 pub use report::{
     DrillReport, ErrorReport, GenerationReport, Health, NextReport, ProviderReport, Report, SecretReport,
@@ -67,8 +68,8 @@ pub enum Command {
         generation: Option<u64>,
         /// Who says so.
         name: Option<String>,
-        /// The generation that is acknowledged now.
-        reply: oneshot::Sender<Result<u64, String>>,
+        /// The generation that is acknowledged now, and who has yet to.
+        reply: oneshot::Sender<Result<Acknowledged, String>>,
     },
     /// Note who comes after this process.
     Handover {

@@ -27,7 +27,7 @@ use crate::admin::Command;
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
 use crate::drill::Drills;
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, Listener};
 use crate::handover::{Entry, Handover};
 use crate::keeper::{EndMode, Fatal, Order, Refreshed};
 use crate::notify_app::Announcements;
@@ -68,12 +68,13 @@ pub struct App {
     clock: Clock,
     mode: Mode,
     command: Option<CommandLine>,
+    listener: Option<Arc<dyn Listener>>,
 }
 
 impl App {
     /// An application on the machine's clock.
     pub fn new(config: Config, environment: Arc<Environment>, mode: Mode) -> Self {
-        Self { config, environment, clock: Clock::boot(), mode, command: None }
+        Self { config, environment, clock: Clock::boot(), mode, command: None, listener: None }
     }
 
     /// One that runs a command.
@@ -81,10 +82,17 @@ impl App {
         Self { command: Some(command), ..Self::new(config, environment, Mode::Exec) }
     }
 
-    /// The same on another clock, for tests.
+    /// The same on another clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// The same, and every fact is told to somebody else as well.
+    #[must_use]
+    pub fn heard_by(mut self, listener: Arc<dyn Listener>) -> Self {
+        self.listener = Some(listener);
         self
     }
 
@@ -294,8 +302,8 @@ impl House {
             }
             Command::Ack { generation, name, reply } => {
                 let result = self.announcements.acknowledge(generation, name.as_deref());
-                if let Ok(generation) = result {
-                    self.acknowledged(generation);
+                if result.is_ok() {
+                    self.record_standing();
                 }
                 // Whoever asked may have gone.
                 let _ = reply.send(result.map_err(|refused| refused.to_string()));
@@ -319,13 +327,10 @@ impl House {
         }
     }
 
-    /// The next process is to know it, too.
-    fn acknowledged(&self, generation: u64) {
-        self.board.write(|board| board.acknowledged = Some(generation));
-        // Nothing is acknowledged before something is announced; its actions may still run.
-        let announced = self.announcements.announced().borrow().unwrap_or_default();
-        let entry =
-            Entry::Announced { generation: announced, at: self.clock.now(), acknowledged: Some(generation) };
+    /// The next process is to know it before whoever said it is answered.
+    fn record_standing(&self) {
+        let standing = self.announcements.standing().borrow().clone();
+        let Some(entry) = Entry::announced(&standing, self.clock.now()) else { return };
         if let Err(error) = self.handover.put(&entry) {
             self.events.emit(&Event::Warning { text: &error.to_string() });
         }

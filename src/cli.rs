@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod check;
+mod dev;
 mod exec;
 mod exit;
 mod run;
@@ -77,6 +78,7 @@ fn command(command: Command, environment: Environment, termination: &Termination
         Command::Init { files, inline } if inline.print_config => {
             print(files.config, inline.flags(Form::Pod))
         }
+        Command::Dev { files, ways, command } => dev::dev(files.config, ways, command, environment),
         Command::Check { files, inline, .. } if inline.print_config => {
             print(files.config, inline.flags(Form::Pod))
         }

@@ -26,6 +26,7 @@ use crate::admin::{ACK_SOCKET, Report};
 use crate::app::Successor;
 use crate::clock::Clock;
 use crate::config::model;
+use crate::notify_app::Acknowledged;
 use connection::{Reply, Target};
 pub use screen::Screen;
 pub use table::write_table;
@@ -153,6 +154,7 @@ const PROBE_PAUSE: Duration = Duration::from_millis(200);
 struct Words {
     message: String,
     generation: u64,
+    missing: Vec<String>,
     secrets: BTreeMap<String, String>,
 }
 
@@ -206,12 +208,17 @@ impl Client {
     }
 
     /// Says that the application uses a generation, the newest where `None`. Returns the one that
-    /// is acknowledged now.
-    pub async fn ack(&self, generation: Option<u64>, name: Option<&str>) -> Result<u64, ClientError> {
+    /// is acknowledged now, and who has yet to answer.
+    pub async fn ack(
+        &self,
+        generation: Option<u64>,
+        name: Option<&str>,
+    ) -> Result<Acknowledged, ClientError> {
         let target = self.ack_socket()?;
         let body = serde_json::json!({ "generation": generation, "name": name });
         let reply = self.ask(&target, Method::POST, "/v1/ack", Some(body), 2 * SHORT).await?;
-        Ok(reply.json::<Words>(&target)?.generation)
+        let Words { generation, missing, .. } = reply.json(&target)?;
+        Ok(Acknowledged { generation, missing })
     }
 
     /// Says that the application was refused with a secret. Returns what is done, in words.

@@ -3,7 +3,8 @@
 //! A [`Moment`] counts as the store's TTLs do: suspension included. `CLOCK_MONOTONIC`, and with it
 //! every timer of tokio, stops while a laptop sleeps; a lease does not. So the real clock reads
 //! `CLOCK_BOOTTIME` and sleeps on a timerfd of the same clock, which fires at once on waking.
-//! For tests the same [`Clock`] stands on tokio's (pausable) time, plus jumps.
+//! For tests the same [`Clock`] stands on tokio's (pausable) time, plus jumps; for development it
+//! runs faster than the machine's ([`Clock::hurried`]).
 
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -56,8 +57,35 @@ pub struct Clock(Form);
 
 #[derive(Clone, Debug)]
 enum Form {
-    Boot,
+    Boot(Pace),
     Tokio(Arc<Stand>),
+}
+
+/// How a clock runs beside the machine's.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Where they show the same.
+    zero: Duration,
+    /// How much faster it runs from there on.
+    rate: u32,
+}
+
+impl Pace {
+    const MACHINE: Self = Self { zero: Duration::ZERO, rate: 1 };
+
+    fn moment(self, real: Duration) -> Moment {
+        Moment(self.zero + real.saturating_sub(self.zero).saturating_mul(self.rate))
+    }
+
+    /// What the machine's clock shows then, not less.
+    fn real(self, moment: Moment) -> Moment {
+        Moment(self.zero + self.length(moment.0.saturating_sub(self.zero)))
+    }
+
+    /// How long it takes on the machine's clock.
+    fn length(self, length: Duration) -> Duration {
+        Duration::from_nanos_u128(length.as_nanos().div_ceil(u128::from(self.rate)))
+    }
 }
 
 /// What a clock on tokio's time adds to it.
@@ -71,7 +99,22 @@ struct Stand {
 impl Clock {
     /// The machine's clock.
     pub fn boot() -> Self {
-        Self(Form::Boot)
+        Self(Form::Boot(Pace::MACHINE))
+    }
+
+    /// The machine's clock from now on at this rate, of 1 at least: an hour of leases in a minute.
+    pub fn hurried(rate: u32) -> Self {
+        let zero = Self::boot().now().since_zero();
+        Self(Form::Boot(Pace { zero, rate: rate.max(1) }))
+    }
+
+    /// For what people and programs take their time for: the same clock, not hurried.
+    #[must_use]
+    pub fn unhurried(&self) -> Self {
+        match &self.0 {
+            Form::Boot(_) => Self::boot(),
+            Form::Tokio(_) => self.clone(),
+        }
     }
 
     /// A clock on tokio's time: paused where the test pauses it.
@@ -96,9 +139,9 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "this is the reader of clocks")]
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Form::Boot => {
+            Form::Boot(pace) => {
                 let now = rustix::time::clock_gettime(ClockId::Boottime);
-                Moment(Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
+                pace.moment(Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
             }
             Form::Tokio(stand) => Moment(stand.zero.elapsed() + *stand.jumped.borrow()),
         }
@@ -115,21 +158,21 @@ impl Clock {
     /// decided by it.
     #[allow(clippy::disallowed_methods, reason = "this is the reader of clocks")]
     pub fn wall(&self, moment: Moment) -> SystemTime {
-        let (now, wall) = match &self.0 {
-            Form::Boot => (self.now(), SystemTime::now()),
-            Form::Tokio(stand) => (Moment(Duration::from_secs(1_000)), stand.wall),
+        let (now, wall, pace) = match &self.0 {
+            Form::Boot(pace) => (self.now(), SystemTime::now(), *pace),
+            Form::Tokio(stand) => (Moment(Duration::from_secs(1_000)), stand.wall, Pace::MACHINE),
         };
         if moment >= now {
-            wall + moment.since(now)
+            wall + pace.length(moment.since(now))
         } else {
-            wall.checked_sub(now.since(moment)).unwrap_or(SystemTime::UNIX_EPOCH)
+            wall.checked_sub(pace.length(now.since(moment))).unwrap_or(SystemTime::UNIX_EPOCH)
         }
     }
 
     /// Returns when `until` has come, also when it came while the machine slept.
     pub async fn sleep_until(&self, until: Moment) {
         match &self.0 {
-            Form::Boot => boot_sleep_until(until).await,
+            Form::Boot(pace) => boot_sleep_until(pace.real(until)).await,
             Form::Tokio(stand) => stand.sleep_until(self, until).await,
         }
     }
@@ -249,6 +292,23 @@ mod tests {
     async fn the_real_clock_returns_at_once_for_a_moment_that_has_passed() {
         let clock = Clock::boot();
         clock.sleep_until(clock.now().before(Duration::from_secs(1))).await;
+    }
+
+    #[tokio::test]
+    async fn a_hurried_clock_shows_a_minute_for_a_second_and_wakes_in_time() {
+        let (machine, hurried) = (Clock::boot(), Clock::hurried(60));
+        let (began, started) = (machine.now(), hurried.now());
+        assert!(started.since(began) < Duration::from_secs(60), "they begin together");
+        let until = started + Duration::from_secs(12);
+        hurried.sleep_until(until).await;
+        let (took, woke) = (machine.now().since(began), hurried.now());
+        assert!(woke >= until, "a sleep never ends early");
+        assert!(took >= Duration::from_millis(190), "{took:?}");
+        assert!(took < Duration::from_secs(10), "12 s are 200 ms: {took:?}");
+        let (wall, soon) = (hurried.wall(woke), hurried.wall(woke + Duration::from_secs(3_600)));
+        let ahead = soon.duration_since(wall).unwrap();
+        assert!(ahead > Duration::from_secs(55) && ahead < Duration::from_secs(65), "{ahead:?}");
+        assert!(hurried.unhurried().now().since(machine.now()) < Duration::from_secs(5));
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 pub mod line;
 pub mod metrics;
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,18 +26,30 @@ pub struct Events(Arc<Inner>);
 struct Inner {
     metrics: Metrics,
     recorded: Option<Mutex<Vec<String>>>,
+    listener: Option<Arc<dyn Listener>>,
+}
+
+/// Who hears every fact, beside log and metrics. It must not hold anybody up.
+pub trait Listener: fmt::Debug + Send + Sync {
+    /// A fact.
+    fn hear(&self, event: &Event<'_>);
 }
 
 impl Events {
     /// Lines go to `tracing` (target `leasehold`), metrics to [`Events::metrics`].
     pub fn new(board: Board, clock: Clock) -> Self {
-        Self(Arc::new(Inner { metrics: Metrics::new(board, clock), recorded: None }))
+        Self::heard_by(None, board, clock)
+    }
+
+    /// As [`Events::new`], heard by somebody else as well.
+    pub fn heard_by(listener: Option<Arc<dyn Listener>>, board: Board, clock: Clock) -> Self {
+        Self(Arc::new(Inner { metrics: Metrics::new(board, clock), recorded: None, listener }))
     }
 
     /// As [`Events::new`], and keeps every line for [`Events::recorded`], for as long as it lives.
     pub fn recording(board: Board, clock: Clock) -> Self {
         let recorded = Some(Mutex::default());
-        Self(Arc::new(Inner { metrics: Metrics::new(board, clock), recorded }))
+        Self(Arc::new(Inner { metrics: Metrics::new(board, clock), recorded, listener: None }))
     }
 
     /// Records, with a board and a clock (tokio's) of its own.
@@ -49,6 +62,9 @@ impl Events {
         self.0.metrics.count(event);
         let line = Line::of(event);
         line.log();
+        if let Some(listener) = &self.0.listener {
+            listener.hear(event);
+        }
         if let Some(recorded) = &self.0.recorded {
             locked(recorded).push(line.to_string());
         }
@@ -262,14 +278,36 @@ pub enum Event<'a> {
         /// Why.
         why: &'a str,
     },
+    /// What a command of an action printed, without any value.
+    ActionSaid {
+        /// Which action.
+        action: &'a str,
+        /// A line of it.
+        line: &'a str,
+        /// Whether the action went wrong.
+        failed: bool,
+    },
     /// An action ended.
     ActionDone {
         /// Which: `signal HUP to nginx`.
         action: &'a str,
+        /// Its kind.
+        operation: &'static str,
+        /// Its name, where it has one.
+        name: Option<&'a str>,
         /// The generation it announced.
         generation: u64,
         /// What went wrong, if anything.
         error: Option<&'a str>,
+    },
+    /// One of those who have to acknowledge has answered.
+    Answered {
+        /// Who.
+        name: &'a str,
+        /// For which generation.
+        generation: u64,
+        /// Who has yet to.
+        missing: &'a [String],
     },
     /// The application acknowledged a generation.
     Acknowledged {

@@ -10,9 +10,12 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "mock")]
+pub mod dev;
 pub mod drill;
 pub mod events;
 pub mod handover;
+pub mod hook;
 mod http_server;
 pub mod install;
 pub mod keeper;

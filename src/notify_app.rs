@@ -1,38 +1,50 @@
 //! Telling the application that a generation is in place, and hearing that it uses it.
 //!
 //! The publisher calls [`Announcements::publish`] and goes on at once. The [`Announcer`] runs every
-//! action of `on_change` that covers a changed file, each for itself: under a deadline, tried
-//! again a few times, and always for the latest generation. What an action missed (generations
-//! that came while it was busy, or that it failed to announce) is part of its next run.
+//! action of `on_change` that covers a changed file, each for itself: after its debounce, under a
+//! deadline, tried again a few times, and always for the latest generation. What an action missed
+//! (generations that came while it was busy, or that it failed to announce) is part of its next run.
 //!
-//! Acknowledgements come in through [`Announcements::acknowledge`]; acknowledging a generation
-//! covers all before it. What an acknowledgement is good for is not known here: the keeper, which
+//! Acknowledgements are the successes of commands and requests, and what comes in through
+//! [`Announcements::acknowledge`]; acknowledging a generation covers all before it, and the ledger
+//! knows who has to. What an acknowledgement is good for is not known here: the keeper, which
 //! retires leases, listens to [`Announcements::acknowledged`].
 
 mod action;
+mod announcer;
+mod ledger;
+mod outlook;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, locked};
+use crate::clock::locked;
 use crate::config::model::{Acknowledge, Action};
 use crate::events::{Event, Events};
+use crate::hook::Surroundings;
 use crate::slot::Awaits;
 use crate::status::Board;
+pub(crate) use action::label;
+pub use announcer::Announcer;
+use announcer::Owed;
+use ledger::{Ledger, NotAsked};
 
-/// Bounds one try of an action.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// The waits before an action is tried again, before jitter; after the last the action has failed.
-const WAITS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// What is to be told, and to whom.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// `on_change`.
+    pub actions: Vec<Action>,
+    /// `lifecycle.acknowledge`.
+    pub acknowledge: Acknowledge,
+    /// Where the files are.
+    pub directory: PathBuf,
+}
 
 /// A generation that was put in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +55,29 @@ pub struct Announcement {
     pub changed: Vec<String>,
 }
 
+/// How far the application has been told, and has answered: what a later process has to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest generation whose actions were all run, with all before it.
+    pub announced: Option<u64>,
+    /// The newest generation that is acknowledged.
+    pub acknowledged: Option<u64>,
+    /// The newest generation that each of `acknowledge.from` has answered for.
+    pub answers: BTreeMap<String, u64>,
+}
+
+/// What became of somebody's acknowledgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The newest generation that is acknowledged now; where others have yet to answer, the one that
+    /// was meant.
+    pub generation: u64,
+    /// Who has yet to answer.
+    pub missing: Vec<String>,
+}
+
 /// Why an acknowledgement does not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// No generation is announced yet.
     NothingAnnounced,
@@ -55,83 +88,84 @@ pub enum Refused {
         /// The newest that is.
         latest: u64,
     },
+    /// `acknowledge.from` names who has to, and this is none of them.
+    NotAsked {
+        /// Whether it said a name at all.
+        named: Named,
+        /// Who is asked.
+        expected: BTreeSet<String>,
+    },
+}
+
+/// Whether a name was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// One that is not asked for.
+    Otherwise,
+    /// None.
+    No,
 }
 
 /// The way in; clones share it.
 #[derive(Clone)]
 pub struct Announcements(Arc<Shared>);
 
-/// The task that runs the actions.
-pub struct Announcer(Arc<Shared>);
-
 struct Shared {
     actions: Vec<Action>,
+    /// What each action is called, by its place.
+    labels: Vec<String>,
+    directory: PathBuf,
     state: Mutex<State>,
     /// The newest generation, to wake the actions.
     latest: watch::Sender<Option<u64>>,
-    /// The newest generation of which every action was run, with all before it.
-    announced: watch::Sender<Option<u64>>,
+    /// How far everything is announced and answered.
+    standing: watch::Sender<Standing>,
     acknowledged: watch::Sender<Option<u64>>,
-    clock: Clock,
+    surroundings: Surroundings,
     board: Board,
     events: Events,
 }
 
 struct State {
-    acknowledge: Acknowledge,
+    ledger: Ledger,
     /// What each action, by its place, has still to announce.
     owed: Vec<Owed>,
 }
 
-/// What one action has to announce.
-#[derive(Clone, Debug, Default)]
-struct Owed {
-    /// The generation of the run that is due, if one is.
-    due: Option<u64>,
-    /// The oldest generation of the run that is under way, if one is.
-    running: Option<u64>,
-    /// The files that changed since its last success.
-    files: BTreeSet<String>,
-}
-
-/// A run of an action.
-struct Run {
-    generation: u64,
-    files: BTreeSet<String>,
-}
-
 impl Announcements {
     /// The two ends. Nothing happens until [`Announcer::run`].
-    pub fn new(
-        actions: Vec<Action>,
-        acknowledge: Acknowledge,
-        clock: Clock,
-        board: Board,
-        events: Events,
-    ) -> (Self, Announcer) {
-        let owed = vec![Owed::default(); actions.len()];
+    pub fn new(plan: Plan, surroundings: Surroundings, board: Board, events: Events) -> (Self, Announcer) {
+        let labels = action::labels(&plan.actions);
+        let ledger = Ledger::new(plan.acknowledge, &plan.actions, &labels);
+        let owed = vec![Owed::default(); plan.actions.len()];
         let shared = Arc::new(Shared {
-            actions,
-            state: Mutex::new(State { acknowledge, owed }),
+            actions: plan.actions,
+            labels,
+            directory: plan.directory,
+            state: Mutex::new(State { ledger, owed }),
             latest: watch::Sender::new(None),
-            announced: watch::Sender::new(None),
+            standing: watch::Sender::default(),
             acknowledged: watch::Sender::new(None),
-            clock,
+            surroundings,
             board,
             events,
         });
-        (Self(Arc::clone(&shared)), Announcer(shared))
+        (Self(Arc::clone(&shared)), Announcer::new(shared))
     }
 
-    /// This generation is in place and runs no action: the first of all, or one that an earlier
-    /// process announced, with what it knew to be acknowledged.
-    pub fn in_place(&self, generation: u64, acknowledged: Option<u64>) {
+    /// This generation, with these files, is in place and runs no action: the first of all, or one that
+    /// an earlier process announced, with what it knew.
+    pub fn in_place(&self, generation: u64, earlier: Option<(&Standing, &[String])>) {
         self.0.latest.send_modify(|latest| *latest = (*latest).max(Some(generation)));
-        self.0.settle();
-        if let Some(acknowledged) = acknowledged {
-            // Known since before: no fact to tell.
-            self.0.advance(acknowledged.min(generation));
+        if let Some((standing, files)) = earlier {
+            let mut state = locked(&self.0.state);
+            state.ledger.resume(standing.acknowledged.min(Some(generation)), &standing.answers);
+            // Its leases wait for what they waited for before.
+            state.ledger.expect(generation, files);
         }
+        self.0.settle();
+        // Known since before: no fact to tell.
+        self.0.advance();
     }
 
     /// Announces a generation: from now on it can be acknowledged, and the actions that cover a
@@ -139,28 +173,25 @@ impl Announcements {
     pub fn publish(&self, announcement: &Announcement) -> Awaits {
         let mut state = locked(&self.0.state);
         for (action, owed) in self.0.actions.iter().zip(&mut state.owed) {
-            let files = covered(action, &announcement.changed);
-            // What it failed to announce before is a reason to run, too.
-            if !files.is_empty() || !owed.files.is_empty() {
-                owed.files.extend(files.into_iter().cloned());
-                owed.due = Some(announcement.generation);
-            }
+            owed.add(announcement.generation, covered(action, &announcement.changed));
         }
-        let awaits = self.0.awaits(state.acknowledge, &announcement.changed);
+        let awaits = state.ledger.expect(announcement.generation, &announcement.changed);
         drop(state);
         self.0.latest.send_modify(|latest| *latest = (*latest).max(Some(announcement.generation)));
         self.0.settle();
+        self.0.advance();
         awaits
     }
 
     /// What the leases would wait for that a generation with these changes replaces.
     pub fn awaits(&self, changed: &[String]) -> Awaits {
-        self.0.awaits(locked(&self.0.state).acknowledge, changed)
+        locked(&self.0.state).ledger.awaits(changed)
     }
 
     /// From now on `lifecycle.acknowledge` is this (a reload).
     pub fn set_acknowledge(&self, acknowledge: Acknowledge) {
-        locked(&self.0.state).acknowledge = acknowledge;
+        locked(&self.0.state).ledger.set_mode(acknowledge);
+        self.0.advance();
     }
 
     /// The newest generation that is announced.
@@ -168,10 +199,10 @@ impl Announcements {
         *self.0.latest.borrow()
     }
 
-    /// The newest generation whose actions were all run (well, or until they were given up), and its
-    /// changes: what a later process need not announce again.
-    pub fn announced(&self) -> watch::Receiver<Option<u64>> {
-        self.0.announced.subscribe()
+    /// How far everything is announced (its actions run well, or until they were given up) and answered:
+    /// what a later process need not do again.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.0.standing.subscribe()
     }
 
     /// The newest generation that is acknowledged, and its changes.
@@ -179,151 +210,94 @@ impl Announcements {
         self.0.acknowledged.subscribe()
     }
 
-    /// The application says that it uses a generation: the newest where it names none. Answers
-    /// with the newest that is acknowledged now. A name tells applications apart where several
-    /// have to acknowledge; none has to be named yet, so it is not looked at.
-    pub fn acknowledge(&self, generation: Option<u64>, _name: Option<&str>) -> Result<u64, Refused> {
+    /// The application says that it uses a generation: the newest where it names none. A name tells
+    /// applications apart where several have to acknowledge.
+    ///
+    /// # Errors
+    /// Why that does not count.
+    pub fn acknowledge(&self, generation: Option<u64>, name: Option<&str>) -> Result<Acknowledged, Refused> {
         let latest = self.latest().ok_or(Refused::NothingAnnounced)?;
         let generation = generation.unwrap_or(latest);
         if generation > latest {
             return Err(Refused::NotAnnounced { generation, latest });
         }
-        if self.0.advance(generation) == News::Yes {
-            self.0.events.emit(&Event::Acknowledged { generation });
+        let mut state = locked(&self.0.state);
+        if let Err(why) = state.ledger.say(generation, name) {
+            let expected = state.ledger.names().cloned().unwrap_or_default();
+            let named = match why {
+                NotAsked::Unknown => Named::Otherwise,
+                NotAsked::Unnamed => Named::No,
+            };
+            return Err(Refused::NotAsked { named, expected });
         }
-        Ok(self.0.acknowledged.borrow().unwrap_or(generation))
-    }
-}
-
-impl Announcer {
-    /// Runs the actions until `ending`.
-    pub async fn run(self, ending: CancellationToken) {
-        // Dropped with this task, and with it every action.
-        let mut actions = JoinSet::new();
-        for place in 0..self.0.actions.len() {
-            actions.spawn(Arc::clone(&self.0).announce(place));
+        let by_name = name.filter(|_| state.ledger.names().is_some()).map(str::to_owned);
+        let missing = state.ledger.missing(generation);
+        drop(state);
+        if let Some(name) = by_name {
+            self.0.events.emit(&Event::Answered { name: &name, generation, missing: &missing });
         }
-        ending.cancelled().await;
+        self.0.advance_and_tell();
+        let acknowledged = *self.0.acknowledged.borrow();
+        let generation = match missing.is_empty() {
+            true => acknowledged.unwrap_or(generation),
+            false => generation,
+        };
+        Ok(Acknowledged { generation, missing })
     }
 }
 
 impl Shared {
-    /// Runs the action of this place whenever it is due.
-    async fn announce(self: Arc<Self>, place: usize) {
-        let mut latest = self.latest.subscribe();
-        loop {
-            if let Some(run) = self.take(place) {
-                self.attempt(place, run).await;
-            } else if latest.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Tries until it goes well or the waits are used up, and says what came of it.
-    async fn attempt(&self, place: usize, mut run: Run) {
-        let action = &self.actions[place];
-        let mut waits = WAITS.into_iter();
-        let outcome = loop {
-            let tried = self.clock.within(DEADLINE, action::perform(&action.kind)).await;
-            let error = match tried {
-                Some(Ok(done)) => break Ok(done),
-                Some(Err(error)) => error,
-                None => format!("it was not done within {} s", DEADLINE.as_secs()),
-            };
-            let Some(wait) = waits.next() else { break Err(error) };
-            // Half to one and a half times, so that replicas do not come together.
-            self.clock.sleep(wait.mul_f64(0.5 + fastrand::f64())).await;
-            // What came meanwhile is announced by the next try.
-            if let Some(newer) = self.take(place) {
-                run.generation = newer.generation;
-                run.files.extend(newer.files);
-            }
-        };
-        let mut state = locked(&self.state);
-        state.owed[place].running = None;
-        if outcome.is_err() {
-            state.owed[place].files.append(&mut run.files);
-        }
-        drop(state);
-        self.settle();
-        self.report(action, run.generation, &outcome);
-    }
-
-    /// The run that is due; it is not any more.
-    fn take(&self, place: usize) -> Option<Run> {
-        let owed = &mut locked(&self.state).owed[place];
-        let generation = owed.due.take()?;
-        owed.running.get_or_insert(generation);
-        Some(Run { generation, files: std::mem::take(&mut owed.files) })
-    }
-
     /// Notes how far everything is announced.
     fn settle(&self) {
         let state = locked(&self.state);
-        let pending = state.owed.iter().filter_map(|owed| owed.running.or(owed.due)).min();
+        let pending = state.owed.iter().filter_map(Owed::oldest).min();
         let through = match pending {
             Some(generation) => generation.checked_sub(1),
             None => *self.latest.borrow(),
         };
-        self.announced.send_if_modified(|announced| {
-            let news = *announced < through;
-            *announced = (*announced).max(through);
+        drop(state);
+        self.standing.send_if_modified(|standing| {
+            let news = standing.announced < through;
+            standing.announced = standing.announced.max(through);
             news
         });
     }
 
-    fn report(&self, action: &Action, generation: u64, outcome: &Result<action::Done, String>) {
-        let label = action::label(action);
-        let (answer, error) = match outcome {
-            Ok(done) => (done.to_string(), None),
-            Err(error) => (error.clone(), Some(error.as_str())),
-        };
-        self.events.emit(&Event::ActionDone { action: &label, generation, error });
+    /// Notes how far everything is acknowledged, and who has yet to. Whether that is news.
+    fn advance(&self) -> Option<u64> {
+        let state = locked(&self.state);
+        let newest = state.ledger.acknowledged();
+        let answers = state.ledger.answers().clone();
+        let missing = state.ledger.missing(u64::MAX);
+        drop(state);
+        self.standing.send_if_modified(|standing| {
+            let news = standing.acknowledged < newest || standing.answers != answers;
+            standing.acknowledged = standing.acknowledged.max(newest);
+            standing.answers = answers;
+            news
+        });
         self.board.write(|board| {
-            // The answer belongs to the generation that it announced; a newer one gets its own.
-            if let Some(state) = board.generation.as_mut().filter(|state| state.number == generation) {
-                state.actions.insert(label, answer);
-            }
+            board.acknowledged = newest;
+            board.missing_acknowledgements = missing;
         });
-    }
-
-    fn awaits(&self, acknowledge: Acknowledge, changed: &[String]) -> Awaits {
-        let expected = match acknowledge {
-            Acknowledge::None => false,
-            Acknowledge::Required => !changed.is_empty(),
-            Acknowledge::Auto => self
-                .actions
-                .iter()
-                .any(|action| action::acknowledges(&action.kind) && !covered(action, changed).is_empty()),
-        };
-        if expected { Awaits::Acknowledgement } else { Awaits::Nothing }
-    }
-
-    /// This generation and all before it are acknowledged. Whether that is news.
-    fn advance(&self, generation: u64) -> News {
-        let news = self.acknowledged.send_if_modified(|newest| {
-            let news = *newest < Some(generation);
-            *newest = (*newest).max(Some(generation));
+        let news = self.acknowledged.send_if_modified(|acknowledged| {
+            let news = *acknowledged < newest;
+            *acknowledged = (*acknowledged).max(newest);
             news
         });
-        if !news {
-            return News::No;
-        }
-        self.board.write(|board| board.acknowledged = Some(generation));
-        News::Yes
+        newest.filter(|_| news)
     }
-}
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
-    Yes,
-    No,
+    fn advance_and_tell(&self) {
+        if let Some(generation) = self.advance() {
+            self.events.emit(&Event::Acknowledged { generation });
+        }
+    }
 }
 
 /// Those of the changed files that the action is about.
 fn covered<'a>(action: &Action, changed: &'a [String]) -> Vec<&'a String> {
-    changed.iter().filter(|file| action.files.as_ref().is_none_or(|files| files.contains(file))).collect()
+    changed.iter().filter(|file| action::covers(&action.files, file)).collect()
 }
 
 impl fmt::Display for Refused {
@@ -332,6 +306,14 @@ impl fmt::Display for Refused {
             Self::NothingAnnounced => f.write_str("no generation is announced yet"),
             Self::NotAnnounced { generation, latest } => {
                 write!(f, "generation {generation} is not announced yet, the newest is {latest}")
+            }
+            Self::NotAsked { named, expected } => {
+                f.write_str(match named {
+                    Named::Otherwise => "nobody of that name is asked to acknowledge",
+                    Named::No => "say who acknowledges, as `name`",
+                })?;
+                let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+                write!(f, "; lifecycle.acknowledge.from expects {}", expected.join(", "))
             }
         }
     }

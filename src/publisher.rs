@@ -18,7 +18,8 @@ use crate::clock::{Clock, Moment};
 use crate::config::model::{Files, Output};
 use crate::events::{Event, Events};
 use crate::handover::{Entry, Handover};
-use crate::notify_app::{Announcement, Announcements};
+use crate::hook::Known;
+use crate::notify_app::{Announcement, Announcements, Standing};
 use crate::render::{Paths, RenderError, Renderer, Variables};
 use crate::slot::Awaits;
 use crate::status::{Board, GenerationState};
@@ -44,6 +45,8 @@ pub struct Links {
     pub handover: Handover,
     /// Who tells the application.
     pub announcements: Announcements,
+    /// What must not be shown.
+    pub known: Known,
     /// Latched by the first whole generation.
     pub ready: watch::Sender<bool>,
     /// Where it says that there can be no first generation.
@@ -78,14 +81,12 @@ pub struct Publisher {
 }
 
 /// What an earlier process left.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Before {
     /// The generation in place.
     pub generation: Option<u64>,
-    /// The newest that it announced.
-    pub announced: Option<u64>,
-    /// The newest that the application acknowledged.
-    pub acknowledged: Option<u64>,
+    /// How far it was announced and acknowledged.
+    pub standing: Standing,
 }
 
 #[derive(Clone)]
@@ -142,7 +143,7 @@ impl Publisher {
     /// Publishes until nobody offers any more.
     pub async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<ToPublisher>) {
         let clock = self.links.clock.clone();
-        let mut announced = self.links.announcements.announced();
+        let mut standing = self.links.announcements.standing();
         if self.secrets.is_empty() {
             self.publish();
         }
@@ -162,7 +163,7 @@ impl Publisher {
                     }
                     None => return,
                 },
-                Ok(()) = announced.changed() => self.record_announced(),
+                Ok(()) = standing.changed() => self.record_announced(),
                 () = progress(&mut self.child) => self.release_held(),
                 () = sleep_until(&clock, wake) => {
                     let now = clock.now();
@@ -180,6 +181,9 @@ impl Publisher {
     fn take(&mut self, offer: Offer) {
         if !self.secrets.contains(&offer.secret) {
             return;
+        }
+        if let Ok(value) = &offer.value {
+            self.links.known.fields(&value.fields);
         }
         let now = self.links.clock.now();
         let urgent = offer.urgent;
@@ -333,22 +337,23 @@ impl Publisher {
     /// process put in place and did not announce to the end runs them now.
     fn announce(&mut self, generation: u64, place: &Place, moved: bool, first: bool) -> Awaits {
         let announcements = &self.links.announcements;
-        if first && let Before { generation: Some(_), announced: Some(announced), acknowledged } = self.before
-        {
-            announcements.in_place(announced, acknowledged);
+        let Before { generation: in_place, standing } = &self.before;
+        if first && let (Some(_), Some(announced)) = (in_place, standing.announced) {
+            announcements.in_place(announced, Some((standing, &[])));
         }
-        let changed = match first.then_some(self.before) {
-            Some(Before { generation: None, .. }) => None,
-            Some(before) if before.announced < before.generation => Some(place.files.clone()),
+        let changed = match (first, in_place) {
+            (true, None) => None,
+            (true, Some(_)) if standing.announced < *in_place => Some(place.files.clone()),
             _ if moved => Some(place.changed.clone()),
             _ => None,
         };
         match changed {
             Some(changed) => announcements.publish(&Announcement { generation, changed }),
             None if first => {
-                announcements.in_place(generation, self.before.acknowledged);
+                let earlier = in_place.map(|_| (standing, place.files.as_slice()));
+                announcements.in_place(generation, earlier);
                 // What it replaced may not have been noted as such yet, and waits for the same.
-                match self.before.generation {
+                match in_place {
                     Some(_) => announcements.awaits(&place.files),
                     None => Awaits::Nothing,
                 }
@@ -357,12 +362,12 @@ impl Publisher {
         }
     }
 
-    /// The next process is to know what it need not announce any more.
+    /// The next process is to know what it need not announce any more, and who has answered.
     fn record_announced(&self) {
-        let announcements = &self.links.announcements;
-        let Some(generation) = *announcements.announced().borrow() else { return };
-        let acknowledged = *announcements.acknowledged().borrow();
-        let entry = Entry::Announced { generation, at: self.links.clock.now(), acknowledged };
+        let now = self.links.clock.now();
+        let Some(entry) = Entry::announced(&self.links.announcements.standing().borrow(), now) else {
+            return;
+        };
         if let Err(error) = self.links.handover.put(&entry) {
             self.links.events.emit(&Event::Warning { text: &error.to_string() });
         }

@@ -12,6 +12,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+#[cfg(feature = "mock")]
+mod development;
+#[cfg(feature = "mock")]
+pub use development::{Development, Forecast, MOCK, Shape};
+#[cfg(feature = "mock")]
+pub(crate) use development::{Wanted, is_known};
+
 macro_rules! providers {
     ($($(#[$doc:meta])* $variant:ident = $kind:literal, $feature:literal, $settings:ty;)*) => {
         #[cfg(not(any($(feature = $feature),*)))]

@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub needs_restart: Vec<String>,
     /// The newest generation that the application acknowledged.
     pub acknowledged: Option<u64>,
+    /// Who has yet to acknowledge what is in place.
+    pub missing_acknowledgements: Vec<String>,
     /// True from the first termination signal on.
     pub ending: bool,
     /// The command, under `exec`.

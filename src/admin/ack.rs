@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{Command, House, body, error, json, not_allowed};
 use crate::http_server::{Answer, Handler, Request};
+use crate::notify_app::Acknowledged;
 
 /// How long the engine may take to say what it does.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,8 +43,13 @@ impl Acknowledgements {
         if name.as_ref().is_some_and(|name| name.len() > NAME) {
             return Err(error(StatusCode::BAD_REQUEST, "the name is longer than 255 bytes"));
         }
-        let generation = self.house.run(PATIENCE, |reply| Command::Ack { generation, name, reply }).await?;
-        Ok(json(StatusCode::OK, &serde_json::json!({ "generation": generation })))
+        let Acknowledged { generation, missing } =
+            self.house.run(PATIENCE, |reply| Command::Ack { generation, name, reply }).await?;
+        let answer = match missing.is_empty() {
+            true => serde_json::json!({ "generation": generation }),
+            false => serde_json::json!({ "generation": generation, "missing": missing }),
+        };
+        Ok(json(StatusCode::OK, &answer))
     }
 
     async fn stale(&self, request: &Request) -> Result<Answer, Answer> {

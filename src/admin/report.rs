@@ -34,6 +34,9 @@ pub struct Report {
     pub generation: Option<GenerationReport>,
     /// The newest generation that the application acknowledged.
     pub acknowledged: Option<u64>,
+    /// Whose acknowledgement replaced leases wait for.
+    #[serde(default)]
+    pub missing_acknowledgements: Vec<String>,
     /// Why the newest set could not be published, while that lasts.
     pub refused: Option<String>,
     /// What a changed configuration file asks for and only a restart takes over.
@@ -223,6 +226,11 @@ impl Report {
                 actions: generation.actions.clone(),
             }),
             acknowledged: board.acknowledged,
+            missing_acknowledgements: match board.secrets.values().any(|secret| secret.awaiting_ack.is_some())
+            {
+                true => board.missing_acknowledgements.clone(),
+                false => Vec::new(),
+            },
             refused: board.refused.clone(),
             needs_restart: board.needs_restart.clone(),
             command: board.command.as_ref().map(|command| at.command(command)),

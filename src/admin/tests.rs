@@ -260,7 +260,7 @@ async fn an_acknowledgement_carries_generation_and_name_or_neither() {
             .ask_engine("POST /v1/ack", body, |command| {
                 let Command::Ack { generation, name, reply } = command else { panic!("{command:?}") };
                 assert_eq!((generation, name.as_deref()), expected);
-                reply.send(Ok(7)).unwrap();
+                reply.send(Ok(Acknowledged { generation: 7, missing: Vec::new() })).unwrap();
             })
             .await;
         assert_eq!((status.as_str(), answer), ("200", serde_json::json!({ "generation": 7 })));
@@ -333,7 +333,7 @@ async fn slow_and_numerous_callers_keep_nobody_out_for_long() {
     };
     let asking = running.ask_engine("POST /v1/ack", "", |command| {
         let Command::Ack { reply, .. } = command else { panic!("{command:?}") };
-        reply.send(Ok(1)).unwrap();
+        reply.send(Ok(Acknowledged { generation: 1, missing: Vec::new() })).unwrap();
     });
     let ((status, _), ()) = tokio::join!(asking, closing);
     assert_eq!(status, "200");

@@ -17,8 +17,9 @@ use crate::config::model::{Choice, Files};
 use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
+use crate::hook::{Known, Surroundings};
 use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
-use crate::notify_app::Announcements;
+use crate::notify_app::{self, Announcements, Standing};
 use crate::process::Programs;
 use crate::publisher::{self, Before, Publisher};
 use crate::render::{Paths, Renderer};
@@ -34,18 +35,18 @@ const LOCK_RETRY: Duration = Duration::from_millis(200);
 
 /// Everything built and started.
 pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManager) -> Result<House, Failure> {
-    let App { config, environment, clock, mode, command } = app;
+    let App { config, environment, clock, mode, command, listener } = app;
     let started = clock.now();
     let deadline = started + config.lifecycle.startup_deadline;
     let board = Board::default();
-    let events = Events::new(board.clone(), clock.clone());
+    let events = Events::heard_by(listener, board.clone(), clock.clone());
 
     let renderer = Renderer::new(&config.files, &Paths::new(&config.files, &config.output))
         .map_err(|error| Failure::Render(publisher::all_words(&error)))?;
     let drills = (mode != Mode::Init && config.admin.drills)
         .then(|| Drills::new(clock.clone(), events.clone(), board.clone()));
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
-    let (programs, reaper) = Programs::new(clock.clone())
+    let (programs, reaper) = Programs::new(clock.unhurried())
         .map_err(|error| Failure::Internal(format!("cannot wait for children: {error}")))?;
     let programs = Arc::new(programs);
     let command = command.map(|line| command::prepare(line, &config, &programs)).transpose()?;
@@ -80,13 +81,14 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     if let Some(drills) = &drills {
         serving.spawn(drills.clone().run(cancel.clone()));
     }
-    let (announcements, announcer) = Announcements::new(
-        config.on_change.clone(),
-        config.lifecycle.acknowledge,
-        clock.clone(),
-        board.clone(),
-        events.clone(),
-    );
+    let known = Known::default();
+    let surroundings = Surroundings::new(spawn, clock.unhurried(), known.clone(), &environment);
+    let plan = notify_app::Plan {
+        actions: config.on_change.clone(),
+        acknowledge: config.lifecycle.acknowledge.clone(),
+        directory: config.output.directory.clone(),
+    };
+    let (announcements, announcer) = Announcements::new(plan, surroundings, board.clone(), events.clone());
     serving.spawn(announcer.run(cancel.clone()));
 
     let (ready_sender, ready) = watch::channel(false);
@@ -100,6 +102,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
             board: board.clone(),
             handover: handover.clone(),
             announcements: announcements.clone(),
+            known: known.clone(),
             ready: ready_sender,
             fatal: no_set_sender,
         },
@@ -140,6 +143,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         publisher: publisher_sender.clone(),
         fatal: fatal_sender,
         acknowledged: announcements.acknowledged(),
+        known,
         ready: ready.clone(),
     };
     let mut keepers = BTreeMap::new();
@@ -288,9 +292,10 @@ fn sort_entries(
     for entry in entries {
         let of_secret = |secret: &str| config.secrets.get(secret).map(|secret| secret.provider.clone());
         let provider = match &entry {
-            Entry::Announced { generation, acknowledged, .. } => {
-                before =
-                    Before { generation: None, announced: Some(*generation), acknowledged: *acknowledged };
+            Entry::Announced { generation, acknowledged, answers, .. } => {
+                let (acknowledged, answers) = (*acknowledged, answers.clone());
+                let standing = Standing { announced: Some(*generation), acknowledged, answers };
+                before = Before { generation: None, standing };
                 continue;
             }
             Entry::Session { provider, .. } | Entry::Kept { provider, .. } => Some(provider.clone()),

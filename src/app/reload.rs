@@ -56,9 +56,9 @@ impl House {
     }
 
     async fn read_again(&mut self) -> Result<(), String> {
-        let Config { sources, flags, .. } = &self.config;
-        let new =
-            Config::load_with(sources, flags, &self.environment).map_err(|report| report.first_line())?;
+        let Config { reading, sources, flags, .. } = &self.config;
+        let new = Config::load_for(reading, sources, flags, &self.environment)
+            .map_err(|report| report.first_line())?;
         let diff = config::reload_diff(&self.config, &new);
         let waiting = self.board.snapshot().needs_restart;
         if diff.changes.is_empty() && diff.needs_restart == waiting {
@@ -92,7 +92,7 @@ impl House {
         }
         self.kept_by =
             next.secrets.iter().map(|(name, secret)| (name.clone(), secret.provider.clone())).collect();
-        self.announcements.set_acknowledge(next.lifecycle.acknowledge);
+        self.announcements.set_acknowledge(next.lifecycle.acknowledge.clone());
         crate::logging::apply(next.log);
         Ok(())
     }

@@ -62,6 +62,19 @@ pub(super) enum Command {
         #[command(flatten)]
         inline: Inline,
     },
+    /// Develop with the configuration of production: made-up secrets, in a directory for once.
+    ///
+    /// Every provider is replaced by a mock inside the process; files, state and sockets go below a
+    /// fresh directory in memory, which is gone at the end. Neither a store nor root is needed.
+    Dev {
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        ways: Ways,
+        /// A command to run as `exec` does, after `--`; without one, until Ctrl-C.
+        #[arg(value_name = "CMD", last = true)]
+        command: Vec<OsString>,
+    },
     /// Say everything that is wrong with the configuration; with `--online`, ask the stores, too.
     ///
     /// `--online` logs in, reads static secrets, asks what we may do for the leased ones, prints the
@@ -194,6 +207,28 @@ pub(super) enum Drill {
     Stop,
 }
 
+/// How one develops.
+#[derive(Args, Debug)]
+pub(super) struct Ways {
+    /// A YAML or JSON file, read again when it changes: secret name or path → its fields. What it
+    /// does not name is made up.
+    #[arg(long, value_name = "FILE")]
+    pub(super) values: Option<PathBuf>,
+    /// Let time run faster, such as 60x, with TTLs of hours as in production. Default: as it runs,
+    /// with TTLs of seconds.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(super) speed: Option<u32>,
+    /// Play outages, denials, throttling and lost leases; the same number brings the same.
+    #[arg(long, value_name = "SEED")]
+    pub(super) chaos: Option<u64>,
+    /// Run the actions of `on_change`, which are only named otherwise.
+    #[arg(long)]
+    pub(super) actions: bool,
+    /// Show the log as in production, too.
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
 /// How far `check` goes.
 #[derive(Args, Debug)]
 pub(super) struct Online {
@@ -282,4 +317,10 @@ fn socket(text: &str) -> Result<PathBuf, &'static str> {
         "" => Err("expected the path of a socket, such as /run/leasehold/admin.sock"),
         path => Ok(PathBuf::from(path)),
     }
+}
+
+fn rate(text: &str) -> Result<u32, &'static str> {
+    let number = text.strip_suffix('x').unwrap_or(text);
+    let rate = number.parse().ok().filter(|rate| (1..=3_600).contains(rate));
+    rate.ok_or("expected how much faster time runs, from 1x to 3600x")
 }

@@ -10,6 +10,7 @@ use super::{Exit, answer, fail};
 use crate::app::Successor;
 use crate::client::{self, Client, ClientError, Form, Probe, Screen};
 use crate::clock::Clock;
+use crate::notify_app::Acknowledged;
 use crate::{config, process};
 
 pub(super) fn status(instance: Instance, environment: &Environment, watch: bool, json: bool) -> Exit {
@@ -79,7 +80,12 @@ pub(super) fn ack(
     name: Option<&str>,
 ) -> Exit {
     asking(instance, environment, async |client, _| match client.ack(generation, name).await {
-        Ok(generation) => answer(&format!("generation {generation} is acknowledged")),
+        Ok(Acknowledged { generation, missing }) if missing.is_empty() => {
+            answer(&format!("generation {generation} is acknowledged"))
+        }
+        Ok(Acknowledged { generation, missing }) => {
+            answer(&format!("noted for generation {generation}; waiting for {}", missing.join(", ")))
+        }
         Err(error) => failed(&error),
     })
 }
@@ -128,7 +134,10 @@ fn asking(
         Err(error) => return fail(Exit::Internal, &format!("no runtime can be had: {}", error.kind())),
     };
     let clock = Clock::boot();
-    runtime.block_on(ask(Client::new(endpoints, clock.clone()), clock))
+    let exit = runtime.block_on(ask(Client::new(endpoints, clock.clone()), clock));
+    // Not waiting for a thread that writes to a terminal which nobody reads.
+    runtime.shutdown_background();
+    exit
 }
 
 fn failed(error: &ClientError) -> Exit {

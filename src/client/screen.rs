@@ -2,20 +2,24 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use leasehold_core::Environment;
+use rustix::io::Errno;
 use rustix::termios::{
     self, InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetwinsize,
 };
 use tokio::io::unix::AsyncFd;
+use tokio::task::JoinSet;
 
 use super::view::{Colours, Glyphs, Line, View};
+use crate::clock::Clock;
 use crate::process;
 
 /// Columns and rows of a terminal that does not say.
 const USUAL: (usize, usize) = (80, 24);
 /// The alternate screen, without a cursor and without wrapping of lines that a resize makes too long.
-const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l";
+const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 /// What standard output can show, by the environment and by the terminal itself.
@@ -72,10 +76,15 @@ fn size() -> (usize, usize) {
     }
 }
 
-/// The terminal while it is ours; it is as it was when this is dropped.
+/// The terminal while it is ours, until [`Taken::give_back`].
 pub(super) struct Taken {
     screen: Screen,
     keyboard: Option<Keyboard>,
+    /// Whether something of ours stands on it.
+    shown: bool,
+    /// The frame that is being written: on a thread, since a terminal that nobody reads takes none, and a
+    /// signal has to end us there too.
+    frame: JoinSet<io::Result<()>>,
 }
 
 struct Keyboard {
@@ -93,10 +102,28 @@ pub(super) enum Key {
 }
 
 impl Taken {
-    pub(super) fn new(screen: Screen) -> io::Result<Self> {
-        let mut taken = Self { screen, keyboard: Keyboard::take() };
-        taken.put(ENTER)?;
-        Ok(taken)
+    pub(super) fn new(screen: Screen) -> Self {
+        Self { screen, keyboard: Keyboard::take(), shown: false, frame: JoinSet::new() }
+    }
+
+    /// Has it again after [`Taken::give_back`].
+    pub(super) fn take_again(&mut self) {
+        self.keyboard = Keyboard::take();
+    }
+
+    /// It is as it was. Behind a frame that does not get out it waits for nothing, and else not for long.
+    pub(super) async fn give_back(&mut self, clock: &Clock) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        self.keyboard = None;
+        if !std::mem::take(&mut self.shown) || !self.frame.is_empty() {
+            return;
+        }
+        self.frame.spawn_blocking(|| put(LEAVE));
+        tokio::select! {
+            // A terminal that has gone needs nothing.
+            _ = self.frame.join_next() => {}
+            () = clock.sleep(PATIENCE) => {}
+        }
     }
 
     pub(super) fn view(&self) -> View {
@@ -108,11 +135,12 @@ impl Taken {
         size().1
     }
 
-    /// Draws these lines over what was there, in one piece.
-    pub(super) fn draw(&mut self, lines: Vec<Line>) -> io::Result<()> {
+    /// Draws these lines over what was there, in one piece. An error means that the terminal has gone.
+    pub(super) async fn draw(&mut self, lines: Vec<Line>) -> io::Result<()> {
         let view = self.view();
         let columns = view.columns.unwrap_or(USUAL.0);
-        let mut frame = String::from("\x1b[H");
+        let enter = if std::mem::replace(&mut self.shown, true) { "" } else { ENTER };
+        let mut frame = format!("{enter}\x1b[H");
         for (at, line) in lines.into_iter().enumerate() {
             // The last row has no end of line: it would scroll.
             frame += if at == 0 { "" } else { "\r\n" };
@@ -123,29 +151,26 @@ impl Taken {
             frame += rest;
         }
         frame += "\x1b[J";
-        self.put(frame.as_bytes())
+        self.frame.spawn_blocking(move || put(frame.as_bytes()));
+        match self.frame.join_next().await {
+            Some(Ok(written)) => written,
+            Some(Err(_)) | None => Err(io::ErrorKind::Other.into()),
+        }
     }
 
-    /// The next key that means something. Never, where nobody types.
+    /// The next key that means something; a keyboard that has gone means to leave. Never, where nobody types.
     pub(super) async fn key(&self) -> Key {
         match &self.keyboard {
             Some(keyboard) => keyboard.next().await,
             None => std::future::pending().await,
         }
     }
-
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes)?;
-        out.flush()
-    }
 }
 
-impl Drop for Taken {
-    fn drop(&mut self) {
-        // A terminal that has gone needs nothing.
-        let _ = self.put(LEAVE);
-    }
+fn put(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 impl Keyboard {
@@ -170,10 +195,19 @@ impl Keyboard {
 
     async fn next(&self) -> Key {
         loop {
-            let Ok(mut ready) = self.keys.readable().await else { return std::future::pending().await };
+            let Ok(mut ready) = self.keys.readable().await else { return Key::Leave };
             let mut typed = [0; 64];
-            let count = rustix::io::read(&self.keys, &mut typed).unwrap_or(0);
-            ready.clear_ready();
+            let count = match rustix::io::read(&self.keys, &mut typed) {
+                // A terminal that has hung up has nothing, for ever, and stays ready to say so.
+                Ok(0) if ready.ready().is_read_closed() => return Key::Leave,
+                Ok(count) => count,
+                Err(Errno::INTR | Errno::AGAIN) => 0,
+                Err(_) => return Key::Leave,
+            };
+            // What filled all that we had room for may have left more.
+            if count < typed.len() {
+                ready.clear_ready();
+            }
             if let Some(key) = meaning(&typed[..count]) {
                 return key;
             }

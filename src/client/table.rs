@@ -41,7 +41,12 @@ fn head(report: &Report, view: &View) -> Vec<Line> {
             text += &format!(", acknowledged: {acknowledged}");
         }
         let first = Line::new().and(Style::Strong, format!("generation {}", generation.number));
-        lines.push(first.and(Style::Plain, text));
+        lines.extend(wrapped(first, Style::Plain, &text, view));
+        if !report.missing_acknowledgements.is_empty() {
+            let missing = one_line(&report.missing_acknowledgements.join(", "));
+            let text = format!("  waiting for the acknowledgement of {missing}");
+            lines.extend(wrapped(Line::new(), Style::Warning, &text, view));
+        }
         for (action, answer) in &generation.actions {
             let style = if answer.starts_with("ok") { Style::Good } else { Style::Warning };
             let first = Line::plain(format!("  {}: ", one_line(action)));

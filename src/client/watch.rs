@@ -28,7 +28,7 @@ pub enum Form {
     Json,
 }
 
-/// Shows what is held, again and again. On a terminal until `q`, Ctrl-C or a signal, and then the terminal is
+/// Shows what is held, again and again. On a terminal until `q`, Ctrl-C, a signal or its own end, and then the terminal is
 /// as it was; elsewhere, and as JSON, one block after the other until nobody reads on.
 ///
 /// # Errors
@@ -71,7 +71,14 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
     // Before the screen is taken: what cannot be asked at all is said on the usual one.
     frame.take(client.status().await, clock.now())?;
     let Ok(mut signals) = Signals::new() else { return Ok(()) };
-    let Ok(mut taken) = Taken::new(screen) else { return Ok(()) };
+    let mut taken = Taken::new(screen);
+    show(client, clock, &mut frame, &mut signals, &mut taken).await;
+    taken.give_back(clock).await;
+    Ok(())
+}
+
+/// Until somebody leaves, or the terminal has gone. Each turn waits for something.
+async fn show(client: &Client, clock: &Clock, frame: &mut Frame, signals: &mut Signals, taken: &mut Taken) {
     let mut first_row = 0;
     loop {
         let look = clock.now() + PACE;
@@ -81,8 +88,10 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
         };
         tokio::pin!(asked);
         loop {
-            if draw(&mut taken, &frame, clock.now(), &mut first_row).is_err() {
-                return Ok(());
+            let lines = whole(taken, frame, clock.now(), &mut first_row);
+            tokio::select! {
+                drawn = taken.draw(lines) => if drawn.is_err() { return },
+                () = signals.end() => return,
             }
             tokio::select! {
                 asked = &mut asked => {
@@ -91,19 +100,18 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
                     break;
                 }
                 told = signals.next() => match told {
-                    Told::Leave => return Ok(()),
+                    Told::Leave => return,
                     Told::Redraw => {}
                 },
                 key = taken.key() => match key {
-                    Key::Leave => return Ok(()),
+                    Key::Leave => return,
                     Key::Up => first_row = first_row.saturating_sub(1),
                     Key::Down => first_row += 1,
                     Key::Suspend => {
-                        drop(taken);
+                        taken.give_back(clock).await;
                         // Returns when we are continued.
                         let _ = kill_process(getpid(), Signal::TSTP);
-                        let Ok(again) = Taken::new(screen) else { return Ok(()) };
-                        taken = again;
+                        taken.take_again();
                     }
                 },
             }
@@ -111,8 +119,8 @@ async fn live(client: &Client, clock: &Clock, screen: Screen) -> Result<(), Clie
     }
 }
 
-/// Draws as much as there are rows for, from `first_row` on.
-fn draw(taken: &mut Taken, frame: &Frame, now: Moment, first_row: &mut usize) -> io::Result<()> {
+/// The whole screen: as much as there are rows for, from `first_row` on.
+fn whole(taken: &Taken, frame: &Frame, now: Moment, first_row: &mut usize) -> Vec<Line> {
     let view = taken.view();
     let mut lines = frame.lines(&view, now);
     let rows = taken.rows().saturating_sub(3).max(1);
@@ -128,7 +136,7 @@ fn draw(taken: &mut Taken, frame: &Frame, now: Moment, first_row: &mut usize) ->
     };
     lines.insert(0, frame.title(&view));
     lines.extend([Line::new(), Line::new().and(Style::Faint, keys)]);
-    taken.draw(lines)
+    lines
 }
 
 /// What is shown.
@@ -227,12 +235,24 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Told {
+        let Self { interrupt, terminate, hangup, resized, continued } = self;
         tokio::select! {
-            _ = self.interrupt.recv() => Told::Leave,
-            _ = self.terminate.recv() => Told::Leave,
-            _ = self.hangup.recv() => Told::Leave,
-            _ = self.resized.recv() => Told::Redraw,
-            _ = self.continued.recv() => Told::Redraw,
+            () = any(interrupt, terminate, hangup) => Told::Leave,
+            _ = resized.recv() => Told::Redraw,
+            _ = continued.recv() => Told::Redraw,
         }
+    }
+
+    /// Until one comes that ends us.
+    async fn end(&mut self) {
+        any(&mut self.interrupt, &mut self.terminate, &mut self.hangup).await;
+    }
+}
+
+async fn any(first: &mut unix::Signal, second: &mut unix::Signal, third: &mut unix::Signal) {
+    tokio::select! {
+        _ = first.recv() => {}
+        _ = second.recv() => {}
+        _ = third.recv() => {}
     }
 }

@@ -139,7 +139,10 @@ impl<'a> Checker<'a> {
     ) -> Option<Value> {
         let Some(tag) = self.discriminator(branches) else {
             let fits = branches.iter().find(|branch| self.fits(node, branch));
-            return match fits {
+            // A misspelt word, rather than another shape.
+            let word = || branches.iter().find(|branch| self.words(branch).is_some());
+            let scalar = matches!(node.kind, Kind::Scalar(_)) && !node.is_null();
+            return match fits.or_else(|| word().filter(|_| scalar)) {
                 Some(branch) => self.value(node, branch, path),
                 None => {
                     let names: Vec<String> = branches.iter().map(|branch| type_words(branch)).collect();

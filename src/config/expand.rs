@@ -44,7 +44,8 @@ fn walk(node: &mut Node, path: &KeyPath, environment: &Environment, problems: &m
 }
 
 /// The variables that stand where a credential may stand: in a provider's log-in and proxy, in the
-/// environment of its program, and in what is written to get a secret.
+/// environment of its program or of a hook, in a hook's address and headers, and in what is written to
+/// get a secret.
 pub(super) fn secret_variables(node: &Node) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (section, keys) in [("providers", &["auth", "proxy", "environment"][..]), ("secrets", &["data"])] {
@@ -53,6 +54,19 @@ pub(super) fn secret_variables(node: &Node) -> BTreeSet<String> {
                 variables(value, &mut names);
             }
         }
+    }
+    let actions = match node.at("on_change").map(|actions| &actions.kind) {
+        Some(Kind::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    for hook in actions.iter().chain(node.at("verify")) {
+        let http = hook.at("http");
+        let parts = [
+            hook.at("environment"),
+            http.and_then(|http| http.at("url")),
+            http.and_then(|http| http.at("headers")),
+        ];
+        parts.into_iter().flatten().for_each(|part| variables(part, &mut names));
     }
     names
 }
@@ -86,6 +100,7 @@ fn is_literal(path: &KeyPath) -> bool {
         "env" => true,
         "files" => key(2) == "template",
         "on_change" => key(2) == "command" || (key(2) == "http" && key(3) == "body"),
+        "verify" => key(1) == "command" || (key(1) == "http" && key(2) == "body"),
         "providers" => key(2) == "command",
         _ => false,
     }

@@ -9,6 +9,8 @@
 //! and `/etc/group`.
 
 mod check;
+#[cfg(feature = "mock")]
+mod development;
 mod endpoints;
 mod expand;
 pub mod flags;
@@ -16,10 +18,13 @@ mod merge;
 pub mod model;
 mod parse;
 mod raw;
+mod reading;
 mod reload;
 mod report;
 mod schema;
 mod tree;
+#[cfg(feature = "mock")]
+mod wanted;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,9 +32,12 @@ use std::sync::Arc;
 
 use leasehold_core::Environment;
 
+#[cfg(feature = "mock")]
+pub use development::{Actions, Development};
 pub use endpoints::{Endpoints, endpoints};
 pub use flags::Flags;
 pub use model::Config;
+pub use reading::Reading;
 pub use reload::{Diff, reload_diff, reloaded};
 pub use report::{KeyPath, Place, Problem, Report, Segment};
 pub use schema::schema;
@@ -81,7 +89,20 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_with(paths: &[PathBuf], flags: &Flags, environment: &Environment) -> Result<Self, Report> {
-        load(paths, flags, environment, parse::Accounts::default())
+        Self::load_for(&Reading::Production, paths, flags, environment)
+    }
+
+    /// The same for a purpose of its own.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_for(
+        reading: &Reading,
+        paths: &[PathBuf],
+        flags: &Flags,
+        environment: &Environment,
+    ) -> Result<Self, Report> {
+        load(reading, paths, flags, environment, parse::Accounts::default())
     }
 }
 
@@ -140,6 +161,7 @@ fn beside(trees: &[tree::Node], paths: &[PathBuf], problems: &[Problem]) -> flag
 }
 
 fn load(
+    reading: &Reading,
     paths: &[PathBuf],
     flags: &Flags,
     environment: &Environment,
@@ -156,6 +178,7 @@ fn load(
     // not known to be missing.
     let partial = !problems.is_empty();
     let Some(mut tree) = merge::merge(trees, &mut problems) else { return Err(Report::new(problems)) };
+    let before = reading.prepare(&mut tree);
     expand::expand(&mut tree, environment, &mut problems);
     if !matches!(tree.kind, tree::Kind::Map(_)) {
         let message = "a configuration is a mapping of keys: `providers:`, `secrets:`, …";
@@ -177,7 +200,9 @@ fn load(
     };
     let known = parse::Known { problems: &problems, meant: &checked.meant };
     match parse::parse(raw, &tree, paths.to_vec(), environment, accounts, known) {
-        Ok(config) if problems.is_empty() => Ok(Config { flags: flags.clone(), ..config }),
+        Ok(config) if problems.is_empty() => {
+            Ok(reading.settle(Config { flags: flags.clone(), ..config }, before))
+        }
         Ok(_) => Err(Report::new(problems)),
         Err(more) => {
             problems.extend(more);

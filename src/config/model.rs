@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::SecretRef;
+use http::{HeaderName, Method, Uri};
+use leasehold_core::{SecretBytes, SecretRef};
+use leasehold_http::TlsFiles;
 
 use super::flags::Flags;
+use super::reading::Reading;
 use crate::registry::Settings;
 
 /// Everything one run needs to know.
@@ -18,6 +22,8 @@ pub struct Config {
     pub sources: Vec<PathBuf>,
     /// What the command line says beside them.
     pub flags: Flags,
+    /// What they were read for, and are read for again.
+    pub reading: Reading,
     /// Named connections to secret stores.
     pub providers: BTreeMap<String, Provider>,
     /// What is fetched, by name.
@@ -237,13 +243,21 @@ pub enum RequireTmpfs {
 /// One way to tell the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
+    /// What it is called, where the configuration gives it a name.
+    pub name: Option<String>,
     /// What is done.
     pub kind: ActionKind,
     /// Only when one of these files changed; all where `None`.
     pub files: Option<Vec<String>>,
+    /// It runs once nothing has changed for this long.
+    pub debounce: Duration,
+    /// Bounds one try.
+    pub timeout: Duration,
+    /// How often it is tried again.
+    pub retries: u32,
 }
 
-/// See [`Action`]. `command` and `http` join here.
+/// See [`Action`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionKind {
     /// A signal to a process in a shared PID namespace.
@@ -253,6 +267,57 @@ pub enum ActionKind {
         /// To whom.
         target: Target,
     },
+    /// A command or a request.
+    Hook(Hook),
+}
+
+/// A command or a request that the configuration wants to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// What is run.
+    pub kind: HookKind,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// See [`Hook`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookKind {
+    /// A program in our own container, without a shell.
+    Command {
+        /// The program and its arguments. Not empty; the program is an absolute path or a name on PATH.
+        command: Vec<String>,
+        /// What is added to its environment.
+        environment: BTreeMap<String, Arc<SecretBytes>>,
+    },
+    /// An HTTP request.
+    Http(Box<HttpHook>),
+}
+
+/// A request that the configuration wants to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpHook {
+    /// Where to: http or https, with a host and without a user.
+    pub url: Uri,
+    /// The method.
+    pub method: Method,
+    /// What is sent along. Each is a valid value of a header.
+    pub headers: Vec<(HeaderName, Arc<SecretBytes>)>,
+    /// What is sent along.
+    pub body: Arc<SecretBytes>,
+    /// The statuses that mean success; empty: any 2xx.
+    pub expect: Vec<u16>,
+    /// The unix socket to connect to instead of the URL's host.
+    pub socket: Option<PathBuf>,
+    /// TLS of the connection.
+    pub tls: TlsFiles,
+}
+
+impl std::fmt::Debug for HttpHook {
+    /// Without what may hold a credential.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpHook").field("to", &self.url.authority()).finish_non_exhaustive()
+    }
 }
 
 /// The process that is signalled.
@@ -290,14 +355,16 @@ pub struct Lifecycle {
 }
 
 /// See `lifecycle.acknowledge`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acknowledge {
-    /// Expected where an action that can acknowledge covers a changed file.
+    /// Expected where an action that can acknowledge covers a changed file, of all those.
     Auto,
-    /// Always expected (`POST /v1/ack`).
+    /// Always expected: where no such action covers a changed file, by `POST /v1/ack`.
     Required,
     /// Never expected.
     None,
+    /// Expected of everybody who is named here. Not empty.
+    From(BTreeSet<String>),
 }
 
 /// See `lifecycle.reload`.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use leasehold_http::RawTls;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -182,6 +183,8 @@ pub(super) struct Output {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Action {
+    /// What it is called in the log, in metrics, in `status` and in `lifecycle.acknowledge.from`.
+    pub(super) name: Option<String>,
     /// A signal to a process in a shared PID namespace.
     pub(super) signal: Option<Signal>,
     /// To whom, by name.
@@ -190,24 +193,43 @@ pub(super) struct Action {
     pub(super) pid_file: Option<String>,
     /// A program and its arguments, run in leasehold's own container.
     pub(super) command: Option<Vec<String>>,
+    /// What the command finds in its environment, beside PATH and LEASEHOLD_….
+    pub(super) environment: Option<BTreeMap<String, String>>,
     /// A request.
     pub(super) http: Option<Http>,
     /// Only when one of these files changed.
     pub(super) files: Option<Vec<String>>,
+    /// Wait until nothing changed for this long, ten times as long at most.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) debounce: Option<Length>,
+    /// How long one try may take.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) timeout: Option<Length>,
+    /// How often it is tried again.
+    #[schemars(extend("default" = 3, "maximum" = 10))]
+    pub(super) retries: Option<u32>,
 }
 
-/// A request that tells the application.
+/// A request. No redirect is followed, no proxy used.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Http {
-    /// Where to.
+    /// Where to: `http://` or `https://`.
     #[schemars(required)]
     pub(super) url: Option<String>,
     /// The method.
     #[schemars(extend("default" = "POST"))]
     pub(super) method: Option<String>,
+    /// What is sent along, by name.
+    pub(super) headers: Option<BTreeMap<String, String>>,
     /// What is sent along.
     pub(super) body: Option<String>,
+    /// The statuses that mean success; any 2xx where left out.
+    pub(super) expect: Option<Vec<u32>>,
+    /// A unix socket to connect to instead of the URL's host.
+    pub(super) socket: Option<String>,
+    /// TLS of the connection.
+    pub(super) tls: Option<RawTls>,
 }
 
 /// How leases and the process live.
@@ -259,13 +281,32 @@ pub(super) struct Application {
     pub(super) process: Option<String>,
 }
 
+/// Whether, and by whom, a generation has to be acknowledged.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Acknowledge {
+    Word(AcknowledgeWord),
+    From(AcknowledgeFrom),
+}
+
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub(super) enum Acknowledge {
+pub(super) enum AcknowledgeWord {
     Auto,
     Required,
     None,
+}
+
+/// Who has to acknowledge, all of them.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a mapping with the key \"from\"")]
+pub(super) struct AcknowledgeFrom {
+    /// The names of actions, and of those who post to `..ack.sock`.
+    #[schemars(required)]
+    pub(super) from: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]

@@ -79,6 +79,7 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
     Ok(Config {
         sources: old.sources.clone(),
         flags: old.flags.clone(),
+        reading: old.reading.clone(),
         providers: old.providers.clone(),
         secrets: new.secrets.clone(),
         files: new.files.clone(),

@@ -2,6 +2,8 @@
 
 mod bad;
 mod canary;
+#[cfg(feature = "mock")]
+mod development;
 mod endpoints;
 mod flags;
 mod good;
@@ -11,7 +13,7 @@ use std::path::PathBuf;
 
 use leasehold_core::Environment;
 
-use super::{Config, Flags, Report, load, parse};
+use super::{Config, Flags, Reading, Report, load, parse};
 
 /// Files of a test, in a directory of their own.
 struct Files {
@@ -47,11 +49,24 @@ impl Files {
     }
 
     fn load_with(&self, flags: &Flags, variables: &[(&str, &str)]) -> Result<Config, Report> {
+        self.load_all(&Reading::Production, flags, variables)
+    }
+
+    fn load_for(&self, reading: &Reading, variables: &[(&str, &str)]) -> Result<Config, Report> {
+        self.load_all(reading, &Flags::default(), variables)
+    }
+
+    fn load_all(
+        &self,
+        reading: &Reading,
+        flags: &Flags,
+        variables: &[(&str, &str)],
+    ) -> Result<Config, Report> {
         let accounts = parse::Accounts {
             users: self.directory.path().join("passwd"),
             groups: self.directory.path().join("group"),
         };
-        load(&self.paths, flags, &environment(variables), accounts)
+        load(reading, &self.paths, flags, &environment(variables), accounts)
     }
 }
 

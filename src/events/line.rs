@@ -278,7 +278,11 @@ impl<'a> Line<'a> {
                     format!("could not publish a new generation, the one in place stays for now: {why}");
                 Self::new(L::ERROR, "publish_refused", text)
             }
-            Event::ActionDone { action, generation, error } => {
+            Event::ActionSaid { action, line, failed } => {
+                let level = if failed { L::WARN } else { L::INFO };
+                Self::new(level, "action_said", format!("{action} says: {line}"))
+            }
+            Event::ActionDone { action, generation, error, .. } => {
                 let line = match error {
                     None => {
                         let text = format!("announced generation {generation}: {action}");
@@ -290,6 +294,15 @@ impl<'a> Line<'a> {
                     }
                 };
                 line.generation(generation)
+            }
+            Event::Answered { name, generation, missing } => {
+                let text = match missing.is_empty() {
+                    true => format!("{name} acknowledged generation {generation}"),
+                    false => {
+                        format!("{name} acknowledged generation {generation}, waiting for {}", list(missing))
+                    }
+                };
+                Self::new(L::INFO, "answered", text).generation(generation)
             }
             Event::Acknowledged { generation } => {
                 let text = format!("the application acknowledged generation {generation}");

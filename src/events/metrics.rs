@@ -129,8 +129,9 @@ impl Metrics {
             Event::SessionRevoked { provider, .. } => {
                 one(&self.revocations, outcome(vec![("provider", provider.to_owned())], "ok"));
             }
-            Event::ActionDone { action, error, .. } => {
-                let labels = vec![("operation", operation(action).to_owned())];
+            Event::ActionDone { operation, name, error, .. } => {
+                let mut labels = vec![("operation", operation.to_owned())];
+                labels.extend(name.map(|name| ("action", name.to_owned())));
                 one(&self.actions, outcome(labels, error.map_or("ok", |_| "failed")));
             }
             Event::ReloadRefused { .. } => {
@@ -268,16 +269,6 @@ fn failure(secret: &str, error: &Error) -> Labels {
     let mut labels = secret_labels(secret, &error.provider);
     labels.push(("operation", error.operation.as_str().to_owned()));
     outcome(labels, error.kind.as_str())
-}
-
-/// The kind of an action, so that no name of a process or address becomes a label.
-fn operation(action: &str) -> &'static str {
-    match action.split(' ').next() {
-        Some("signal") => "signal",
-        Some("command") => "command",
-        Some("http") => "http",
-        _ => "other",
-    }
 }
 
 /// From a local socket's milliseconds to the longest that a request may take.

@@ -22,9 +22,12 @@ pub use error::Error;
 pub use id::EntryId;
 pub use store::{Dropped, Handover, Opened, Why};
 
+use std::collections::BTreeMap;
+
 use leasehold_core::SecretBytes;
 
 use crate::clock::Moment;
+use crate::notify_app::Standing;
 use crate::slot::{Held, HeldSession};
 
 /// One entry of the hand-over.
@@ -74,7 +77,26 @@ pub enum Entry {
         at: Moment,
         /// The newest generation that the application acknowledged.
         acknowledged: Option<u64>,
+        /// The newest generation that each of `acknowledge.from` has answered for.
+        answers: BTreeMap<String, u64>,
     },
+}
+
+impl Entry {
+    /// What is remembered of how far the application was told and has answered; nothing before there is
+    /// anything.
+    pub fn announced(standing: &Standing, at: Moment) -> Option<Self> {
+        let Standing { announced, acknowledged, answers } = standing;
+        if announced.is_none() && acknowledged.is_none() && answers.is_empty() {
+            return None;
+        }
+        Some(Self::Announced {
+            generation: announced.unwrap_or_default(),
+            at,
+            acknowledged: *acknowledged,
+            answers: answers.clone(),
+        })
+    }
 }
 
 /// What a held credential is to us.

@@ -37,6 +37,7 @@ impl Keeper {
             match entry {
                 Entry::Session { identity, held: session, .. } if identity == self.identity => {
                     self.adopted.insert(session.session.id.clone());
+                    self.links.known.credential(&session.session.credential);
                     self.sessions.insert(session);
                 }
                 Entry::Session { held: session, .. } => {

@@ -76,6 +76,7 @@ impl Keeper {
                 identity: self.identity.clone(),
                 held: held.clone(),
             });
+            self.links.known.credential(&held.session.credential);
             self.sessions.insert(held);
         }
         self.sessions.set_current(&id);

@@ -73,6 +73,8 @@ pub struct Links {
     pub fatal: mpsc::UnboundedSender<Fatal>,
     /// The newest generation that the application acknowledged.
     pub acknowledged: watch::Receiver<Option<u64>>,
+    /// What must not be shown.
+    pub known: crate::hook::Known,
     /// Latched by the first whole generation.
     pub ready: watch::Receiver<bool>,
 }

@@ -115,6 +115,15 @@ impl Process {
         })
     }
 
+    /// Whether we may send it a signal, without sending one.
+    pub fn may_be_signalled(&self) -> Result<(), FindError> {
+        rustix::process::test_kill_process(self.pid).map_err(|errno| match errno {
+            Errno::SRCH => FindError::Ended(self.pid),
+            Errno::PERM => FindError::Denied(self.pid),
+            other => FindError::Io { tried: format!("look at process {}", self.pid()), source: other.into() },
+        })
+    }
+
     /// A descriptor that is readable once it has ended.
     pub(super) fn into_descriptor(self) -> OwnedFd {
         self.fd

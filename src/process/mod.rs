@@ -3,7 +3,7 @@
 //! Being hard to look into ([`harden()`], [`scrub_environment`], [`ALLOCATOR`], [`hook_panics`]),
 //! the runtime, and other processes: finding, signalling and outliving one in a shared PID
 //! namespace; starting programs ([`Programs`]) and waiting for every child ([`Reaper`]). It handles
-//! no signal of ours (tokio does).
+//! no signal of ours (tokio does). And what only the C library knows: the time of day here.
 
 #![allow(unsafe_code, reason = "each block says why it is sound")]
 
@@ -13,6 +13,7 @@ mod environment;
 mod find;
 mod harden;
 mod inherited;
+mod local_time;
 mod panic;
 mod reaper;
 mod runtime;
@@ -31,6 +32,7 @@ pub use environment::{
 };
 pub use find::{FindError, Process, number};
 pub use harden::harden;
+pub use local_time::time_of_day;
 pub use panic::hook_panics;
 pub use reaper::{Happened, Reaper};
 pub use runtime::runtime;

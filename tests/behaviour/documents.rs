@@ -19,9 +19,13 @@ fn configurations(page: &str) -> Vec<String> {
 
 #[test]
 fn every_example_of_a_provider_passes_the_check() {
-    for (page, least) in
-        [("docs/providers.md", 6), ("README.md", 1), ("docs/exec-provider.md", 1), ("docs/exec.md", 1)]
-    {
+    for (page, least) in [
+        ("docs/providers.md", 6),
+        ("README.md", 1),
+        ("docs/exec-provider.md", 1),
+        ("docs/exec.md", 1),
+        ("docs/telling-the-application.md", 1),
+    ] {
         let examples = configurations(page);
         assert!(examples.len() >= least, "{page} shows {} configurations", examples.len());
         for example in examples {

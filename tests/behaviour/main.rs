@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod actions;
 mod applications;
 #[cfg(feature = "aws")]
 mod aws;
@@ -17,6 +18,8 @@ mod bench;
 mod clouds;
 mod commands;
 mod crash;
+#[cfg(feature = "mock")]
+mod dev;
 #[cfg(feature = "all")]
 mod documents;
 mod endings;
@@ -35,8 +38,10 @@ mod plain_machines;
 mod rotation;
 mod sessions;
 mod stage;
+mod status;
 mod successor;
 mod systemd;
+mod terminal;
 mod volume;
 
 use std::time::Duration;

@@ -170,7 +170,7 @@ fn a_query_under_a_leased_credential_in_one_line_without_a_file_and_nothing_is_l
     assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
     assert_eq!(finished.stderr, "", "a command on a terminal hears nothing of ours");
     let user = finished.stdout.trim_end();
-    assert!(user.starts_with("v-"), "{user}");
+    assert!(user.starts_with(line.stage.database.prefix()), "{user}");
     assert_ne!(user, theirs.username);
     assert_eq!(line.stage.mints(), 2, "theirs and ours");
     assert_eq!(fs::read_dir(line.stage.folder.join("here")).unwrap().count(), 0);
@@ -205,6 +205,6 @@ fn under_exec_what_is_printed_does_the_same() {
             .env("VAULT_TOKEN", &line.token)
             .finish(SOON * 2);
     assert_eq!((finished.exit, &*finished.stderr), (Exit::Code(0), ""), "{finished:?}");
-    assert!(finished.stdout.starts_with("v-"), "{finished:?}");
+    assert!(finished.stdout.starts_with(line.stage.database.prefix()), "{finished:?}");
     line.stage.nothing_is_left();
 }

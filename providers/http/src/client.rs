@@ -61,7 +61,19 @@ impl Client {
     /// # Errors
     /// No answer came, and why.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Trouble> {
-        within(REQUEST_LIMIT, self.exchange(request)).await.unwrap_or(Err(Trouble::TimedOut(REQUEST_LIMIT)))
+        self.send_within(REQUEST_LIMIT, request).await
+    }
+
+    /// The same with a limit of the caller's.
+    ///
+    /// # Errors
+    /// No answer came, and why.
+    pub async fn send_within(
+        &self,
+        limit: Duration,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Trouble> {
+        within(limit, self.exchange(request)).await.unwrap_or(Err(Trouble::TimedOut(limit)))
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Trouble> {

@@ -52,7 +52,8 @@ impl Backend {
             (store.time.now(), store.request(operation, paths, session, deed))
         };
         if !way.delay.is_zero() {
-            pass(way.delay).await;
+            let delay = locked(&self.store).time.really(way.delay);
+            pass(delay).await;
         }
         for mut held in way.held {
             // Nothing is ever sent: it ends when the hold is released.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::made_up;
 use crate::mock::Mock;
 use crate::script::{self, Line};
+use crate::shape::Shape;
 
 /// `type: mock` as it is written.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -27,7 +28,8 @@ pub struct Raw {
     /// secrets take it on with their next mint.
     /// Secrets that it does not name are made up.
     pub values: Option<PathBuf>,
-    /// How long a lease or certificate lives, and how often a static role rotates. Default `1m`.
+    /// How long a lease or certificate lives, and how often a static role rotates. Default `1m`. A
+    /// certificate whose `data` has a `ttl` lives for that, at most for `max_ttl`.
     pub ttl: Option<String>,
     /// How long renewals can stretch a lease. Default `5m`, or `ttl` where that is longer.
     pub max_ttl: Option<String>,
@@ -64,8 +66,8 @@ pub struct RawSession {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSecret {
-    /// How it behaves. Default: by its path. `*/creds/*` is dynamic, `*/static-creds/*`
-    /// rotating, `*/issue/*` a certificate, anything else static.
+    /// How it behaves. Default: by its path. `*/creds/*` and `*/sts/*` are dynamic,
+    /// `*/static-creds/*` rotating, `*/issue/*` and `*/sign/*` certificates, anything else static.
     pub kind: Option<SecretKind>,
     /// As `ttl` of the provider.
     pub ttl: Option<String>,
@@ -185,6 +187,8 @@ pub struct Settings {
     pub(crate) session: Session,
     pub(crate) secrets: BTreeMap<String, Secret>,
     pub(crate) script: Vec<Line>,
+    /// How much faster than the machine's clock its time runs.
+    pub(crate) rate: u32,
 }
 
 /// How one secret lives.
@@ -196,6 +200,10 @@ pub(crate) struct Secret {
     pub(crate) max_ttl: Duration,
     pub(crate) renewable: bool,
     pub(crate) fields: Option<Given>,
+    /// Fields that are made up beside those that its kind has.
+    pub(crate) shape: Shape,
+    /// How often somebody changes a static one that is made up, if ever.
+    pub(crate) changes: Option<Duration>,
 }
 
 /// How a session lives.
@@ -220,6 +228,8 @@ impl Default for Settings {
                 max_ttl: Duration::from_secs(300),
                 renewable: true,
                 fields: None,
+                shape: Shape::default(),
+                changes: None,
             },
             session: Session {
                 kind: SessionKind::Service,
@@ -230,6 +240,7 @@ impl Default for Settings {
             },
             secrets: BTreeMap::new(),
             script: Vec::new(),
+            rate: 1,
         }
     }
 }
@@ -268,6 +279,7 @@ impl ProviderSettings for Settings {
             session,
             secrets,
             script: vec![],
+            rate: 1,
         };
         settings.script = script::parse(raw.script, &settings, &mut problems);
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
@@ -348,6 +360,8 @@ fn life(prefix: &str, raw: RawSecret, standard: &Secret, problems: &mut Vec<Prob
         max_ttl: max_or,
         renewable: raw.renewable.unwrap_or(standard.renewable),
         fields: raw.fields,
+        shape: Shape::default(),
+        changes: None,
     }
 }
 

@@ -7,24 +7,32 @@
 //! values file that is read again at each fetch. A script plays outages, denials, throttling,
 //! rotations and revocations; a test plays them by hand through [`Mock`].
 //!
-//! It promises that the same seed and the same requests give the same values. It does not survive
-//! its process: what one process took, another one's mock does not know. Certificates are
-//! placeholders in the form of PEM, not certificates.
+//! It promises that the same seed and the same requests give the same values, but for the keys of
+//! certificates, which are real: of an authority that is made in the process. It does not survive
+//! its process: what one process took, another one's mock does not know.
 
+mod authority;
 mod backend;
 mod config;
+mod development;
 mod failure;
 mod fault;
 mod made_up;
 mod mock;
+mod request;
 mod script;
+mod shape;
 mod store;
 mod time;
 mod values;
+mod weather;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{Given, Raw, RawLine, RawSecret, RawSession, SecretKind, SessionKind, Settings};
+pub use development::{Development, Nature};
 pub use fault::Fault;
 pub use mock::{Hold, LivingLease, LivingSession, Mock, Request};
+pub use shape::Shape;
+pub use weather::Forecast;

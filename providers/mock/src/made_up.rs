@@ -2,9 +2,9 @@
 
 use fastrand::Rng;
 use leasehold_core::Fields;
-use serde_json::json;
 
 use crate::config::SecretKind;
+use crate::shape::Shape;
 
 /// A path without slashes at its ends.
 pub(crate) fn normal(path: &str) -> &str {
@@ -16,38 +16,57 @@ pub(crate) fn kind(path: &str) -> SecretKind {
     let mut inner = path.split('/').rev().skip(1);
     inner
         .find_map(|segment| match segment {
-            "creds" => Some(SecretKind::Dynamic),
+            "creds" | "sts" => Some(SecretKind::Dynamic),
             "static-creds" => Some(SecretKind::Rotating),
-            "issue" => Some(SecretKind::Certificate),
+            "issue" | "sign" => Some(SecretKind::Certificate),
             _ => None,
         })
         .unwrap_or(SecretKind::Static)
 }
 
-/// The `turn`th value of the secret at this path, and the number of its certificate if it is one.
-pub(crate) fn fields(
-    kind: SecretKind,
-    seed: u64,
-    path: &str,
-    turn: u64,
-    common_name: Option<&str>,
-) -> Fields {
+/// The `turn`th value of the secret at this path. A certificate is made by its authority, and what
+/// is to have other fields is left to them ([`Shape::complete`]).
+pub(crate) fn fields(kind: SecretKind, seed: u64, path: &str, turn: u64, shape: &Shape) -> Fields {
     let mut dice = dice(seed, "value", path, turn);
     let role = path.rsplit('/').next().unwrap_or(path);
     let mut fields = Fields::new();
     match kind {
         SecretKind::Dynamic => {
-            fields.insert_text("username", format!("v-mock-{role}-{:06x}", mark(seed, path, turn)));
-            fields.insert_text("password", text(&mut dice, 20));
+            fields.insert_text("username", username(role, seed, path, turn));
+            fields.insert_text("password", password(&mut dice));
         }
         SecretKind::Rotating => {
             fields.insert_text("username", format!("mock-{role}"));
-            fields.insert_text("password", text(&mut dice, 20));
+            fields.insert_text("password", password(&mut dice));
         }
-        SecretKind::Certificate => certificate(&mut fields, &mut dice, common_name.unwrap_or(role)),
-        SecretKind::Static | SecretKind::Absent => fields.insert_text("value", text(&mut dice, 32)),
+        SecretKind::Static | SecretKind::Absent if shape.is_empty() => {
+            fields.insert_text("value", text(&mut dice, 32));
+        }
+        SecretKind::Static | SecretKind::Absent | SecretKind::Certificate => {}
     }
     fields
+}
+
+/// As Vault makes them: who logged in, the role, something random, a time.
+fn username(role: &str, seed: u64, path: &str, turn: u64) -> String {
+    let role: String = role.chars().take(8).collect();
+    let random = text(&mut dice(seed, "username", path, turn), 14);
+    format!("v-mock-{role}-{random}{:06x}-{}", mark(seed, path, turn), 1_700_000_000 + turn)
+}
+
+/// As Vault's default policy wants them: 20 letters, digits and a hyphen.
+fn password(dice: &mut Rng) -> String {
+    let (first, second) = (text(dice, 9), text(dice, 8));
+    format!("A{first}-{second}1")
+}
+
+/// The serial number of the `turn`th certificate at this path: positive, and of full length.
+pub(crate) fn serial(seed: u64, path: &str, turn: u64) -> [u8; 20] {
+    let mut dice = dice(seed, "serial", path, turn);
+    let mut serial = [0; 20];
+    dice.fill(&mut serial);
+    serial[0] = serial[0] & 0x7f | 0x40;
+    serial
 }
 
 /// Random letters and digits.
@@ -72,24 +91,6 @@ fn mark(seed: u64, path: &str, turn: u64) -> u64 {
     start.wrapping_add(turn.wrapping_mul(0x9e_3779)) & 0xff_ffff
 }
 
-/// Certificate and key say the same serial number above their blocks, so that a torn pair shows.
-fn certificate(fields: &mut Fields, dice: &mut Rng, common_name: &str) {
-    let serial = (0..20).map(|_| format!("{:02x}", dice.u8(..))).collect::<Vec<_>>().join(":");
-    let mut block = |label: &str| {
-        let lines: String = (0..4).map(|_| text(dice, 64) + "\n").collect();
-        format!(
-            "mock {common_name}, serial {serial}\n-----BEGIN {label}-----\n{lines}-----END {label}-----\n"
-        )
-    };
-    let authority = block("CERTIFICATE");
-    fields.insert_text("certificate", block("CERTIFICATE"));
-    fields.insert_text("private_key", block("PRIVATE KEY"));
-    fields.insert_text("issuing_ca", authority.clone());
-    fields.insert_json("ca_chain", json!([authority]));
-    fields.insert_text("private_key_type", "ec".to_owned());
-    fields.insert_text("serial_number", serial.clone());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +102,8 @@ mod tests {
             ("team/db/creds/web", SecretKind::Dynamic),
             ("database/static-creds/web", SecretKind::Rotating),
             ("pki/issue/web", SecretKind::Certificate),
+            ("pki/sign/web", SecretKind::Certificate),
+            ("aws/sts/deploy", SecretKind::Dynamic),
             ("kv/creds", SecretKind::Static),
             ("prod/api-key", SecretKind::Static),
         ];
@@ -112,7 +115,7 @@ mod tests {
     #[test]
     fn usernames_never_repeat_and_depend_on_the_seed_alone() {
         let name = |seed, turn| {
-            let fields = fields(SecretKind::Dynamic, seed, "database/creds/web", turn, None);
+            let fields = fields(SecretKind::Dynamic, seed, "database/creds/web", turn, &Shape::default());
             fields.get("username").unwrap().bytes.expose_text().unwrap().to_owned()
         };
         let names: std::collections::BTreeSet<String> = (0..5_000).map(|turn| name(7, turn)).collect();
@@ -123,15 +126,20 @@ mod tests {
     }
 
     #[test]
-    fn certificate_and_key_of_one_issue_say_the_same_serial_number() {
-        let issue = |turn| fields(SecretKind::Certificate, 1, "pki/issue/web", turn, Some("web.svc"));
-        let shown =
-            |fields: &Fields, name: &str| fields.get(name).unwrap().bytes.expose_text().unwrap().to_owned();
-        let (first, second) = (issue(0), issue(1));
-        let serial = shown(&first, "serial_number");
-        assert!(shown(&first, "certificate").contains(&serial));
-        assert!(shown(&first, "private_key").contains(&serial));
-        assert!(!shown(&second, "certificate").contains(&serial));
-        assert!(shown(&first, "certificate").contains("-----BEGIN CERTIFICATE-----\n"));
+    fn serial_numbers_are_positive_and_differ_by_turn_and_seed() {
+        let serials: std::collections::BTreeSet<_> = (0..1_000)
+            .flat_map(|turn| [serial(1, "pki/issue/web", turn), serial(2, "pki/issue/web", turn)])
+            .collect();
+        assert_eq!(serials.len(), 2_000);
+        assert!(serials.iter().all(|serial| (0x40..0x80).contains(&serial[0])));
+        assert_eq!(serial(1, "pki/issue/web", 4), serial(1, "pki/issue/web", 4));
+    }
+
+    #[test]
+    fn a_username_fits_where_databases_cut_them() {
+        let fields =
+            fields(SecretKind::Dynamic, 1, "database/creds/a-very-long-role-name", 0, &Shape::default());
+        let name = fields.get("username").unwrap().bytes.expose_text().unwrap().to_owned();
+        assert!(name.len() <= 63 && name.starts_with("v-mock-a-very-l-"), "{name}");
     }
 }

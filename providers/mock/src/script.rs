@@ -28,6 +28,27 @@ pub(crate) enum Happening {
 }
 
 impl Line {
+    pub(crate) fn new(
+        at: Duration,
+        every: Option<Duration>,
+        lasts: Option<Duration>,
+        happening: Happening,
+    ) -> Self {
+        Self { at, every, lasts, happening }
+    }
+
+    pub(crate) fn at(&self) -> Duration {
+        self.at
+    }
+
+    pub(crate) fn every(&self) -> Option<Duration> {
+        self.every
+    }
+
+    pub(crate) fn lasts(&self) -> Option<Duration> {
+        self.lasts
+    }
+
     /// How often it has happened, or begun, until now.
     pub(crate) fn turns(&self, now: Duration) -> u64 {
         let Some(since) = now.checked_sub(self.at) else { return 0 };

@@ -1,10 +1,17 @@
 //! `on_change`.
 
-use super::Context;
+use std::time::Duration;
+
 use super::sections::{is_process_name, signal};
-use crate::config::model::{Action, ActionKind, Files, Target};
+use super::{Context, hooks};
+use crate::config::model::{Action, ActionKind, Files, Hook, Target};
 use crate::config::raw;
 use crate::config::report::{KeyPath, did_you_mean, nearest};
+
+/// A try that takes longer is no reload.
+const LONGEST_TRY: Duration = Duration::from_secs(3_600);
+/// Later is not "on change".
+const LONGEST_DEBOUNCE: Duration = Duration::from_secs(3_600);
 
 pub(super) fn actions(
     raw: Vec<raw::Action>,
@@ -12,22 +19,49 @@ pub(super) fn actions(
     secrets: &[String],
     cx: &mut Context<'_>,
 ) -> Vec<Action> {
-    let mut actions = Vec::new();
-    for (index, raw) in raw.into_iter().enumerate() {
+    let mut actions: Vec<Action> = Vec::new();
+    for (index, mut raw) in raw.into_iter().enumerate() {
         let path = KeyPath::of(&["on_change"]).index(index);
         if let Some(names) = &raw.files {
             covered(names, &path.key("files"), files, secrets, cx);
         }
-        let narrowed = raw.files.clone();
-        if let Some(kind) = kind(raw, &path, cx) {
-            actions.push(Action { kind, files: narrowed });
+        let name = raw.name.take();
+        if let Some(name) = &name {
+            if !is_name(name) {
+                cx.problem(&path.key("name"), NO_NAME);
+            } else if actions.iter().any(|other| other.name.as_ref() == Some(name)) {
+                cx.problem(&path.key("name"), "another action has this name");
+            }
+        }
+        let files = raw.files.take();
+        let debounce = cx.length(raw.debounce.take(), Duration::ZERO, Duration::ZERO, &path.key("debounce"));
+        if debounce > LONGEST_DEBOUNCE {
+            cx.problem(&path.key("debounce"), "longer than an hour; the application is to be told on change");
+        }
+        let least = Duration::from_millis(100);
+        let timeout = cx.length(raw.timeout.take(), Duration::from_secs(10), least, &path.key("timeout"));
+        if timeout > LONGEST_TRY {
+            cx.problem(&path.key("timeout"), "longer than an hour; is the unit right?");
+        }
+        let retries = raw.retries.unwrap_or(3);
+        if let Some(kind) = kind(raw, timeout, &path, cx) {
+            actions.push(Action { name, kind, files, debounce, timeout, retries });
         }
     }
     actions
 }
 
-fn kind(raw: raw::Action, path: &KeyPath, cx: &mut Context<'_>) -> Option<ActionKind> {
-    const EARLY: &str = "not available in this build yet; use `signal`";
+pub(super) const NO_NAME: &str =
+    "a name is made of letters, digits, `_`, `-` and `.`, begins with a letter and has at most 64 characters";
+
+/// It appears in metrics, messages and `lifecycle.acknowledge.from`.
+pub(super) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+fn kind(raw: raw::Action, timeout: Duration, path: &KeyPath, cx: &mut Context<'_>) -> Option<ActionKind> {
     let given = [raw.signal.is_some(), raw.command.is_some(), raw.http.is_some()];
     match given.iter().filter(|given| **given).count() {
         0 => {
@@ -50,31 +84,15 @@ fn kind(raw: raw::Action, path: &KeyPath, cx: &mut Context<'_>) -> Option<Action
             }
         }
     }
-    if let Some(command) = &raw.command {
-        match command.first() {
-            None => cx.problem(&path.key("command"), "empty; expected a program and its arguments"),
-            Some(_) => cx.problem(&path.key("command"), EARLY),
-        }
-        return None;
+    if raw.command.is_none() && raw.environment.is_some() {
+        cx.problem(&path.key("environment"), "this key belongs to `command`");
     }
-    if let Some(http) = &raw.http {
-        let url = http.url.as_deref().unwrap_or_default();
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            cx.problem(
-                &path.key("http").key("url"),
-                "expected a URL that begins with `http://` or `https://`",
-            );
-        }
-        if http.method.as_deref().is_some_and(|method| !method.bytes().all(|byte| byte.is_ascii_uppercase()))
-        {
-            cx.problem(&path.key("http").key("method"), "expected a method in capitals, such as POST");
-        }
-        let sent = http.body.is_some() && matches!(http.method.as_deref(), Some("GET" | "HEAD"));
-        if sent {
-            cx.problem(&path.key("http").key("body"), "a GET or HEAD carries no body");
-        }
-        cx.problem(&path.key("http"), EARLY);
-        return None;
+    let hook = |kind| ActionKind::Hook(Hook { kind, timeout });
+    if let Some(words) = raw.command {
+        return hooks::command(words, raw.environment, path, cx).map(hook);
+    }
+    if let Some(http) = raw.http {
+        return hooks::http(http, &path.key("http"), cx).map(hook);
     }
     let signal = signal(raw.signal?);
     let target = match (raw.process, raw.pid_file) {

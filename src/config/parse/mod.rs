@@ -3,6 +3,7 @@
 
 mod actions;
 mod files;
+mod hooks;
 mod scalars;
 mod secrets;
 mod sections;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use super::flags::Flags;
 use super::model::{Config, OnExpiry, Provider};
 use super::raw::Raw;
+use super::reading::Reading;
 use super::report::{KeyPath, Problem};
 use super::tree::Node;
 use crate::registry;
@@ -125,6 +127,7 @@ pub(super) fn parse(
     Ok(Config {
         sources,
         flags: Flags::default(),
+        reading: Reading::Production,
         providers,
         secrets: secrets.into_iter().collect(),
         files,

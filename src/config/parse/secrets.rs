@@ -96,7 +96,7 @@ fn secret(
         reference,
         refresh: cx.length(raw.refresh, REFRESH, SHORTEST, &at("refresh")),
         required: raw.required.unwrap_or(true),
-        overlap: overlap(raw.overlap, lifecycle.overlap, lifecycle.acknowledge, &at("overlap"), cx),
+        overlap: overlap(raw.overlap, lifecycle.overlap, &lifecycle.acknowledge, &at("overlap"), cx),
         on_expiry: on_expiry(raw.on_expiry, cx.on_expiry),
         lookup: raw.lookup.and_then(|raw| cx.length_of(&raw.0, SHORTEST, &at("lookup"))),
     }

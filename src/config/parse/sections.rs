@@ -1,10 +1,12 @@
 //! The sections with defaults: output, lifecycle, limits, admin, telemetry, log, exec.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::actions::{NO_NAME, is_name};
 use super::scalars::{listen_address, unix_socket};
 use super::{ADMIN, Context, DIRECTORY, TELEMETRY};
 use crate::config::model::{
@@ -38,9 +40,15 @@ pub(super) fn output(raw: raw::Output, cx: &mut Context<'_>) -> Output {
 pub(super) fn lifecycle(raw: raw::Lifecycle, cx: &mut Context<'_>) -> Lifecycle {
     let at = |key| KeyPath::of(&["lifecycle", key]);
     let acknowledge = match raw.acknowledge {
-        Some(raw::Acknowledge::Required) => Acknowledge::Required,
-        Some(raw::Acknowledge::None) => Acknowledge::None,
-        Some(raw::Acknowledge::Auto) | None => Acknowledge::Auto,
+        None => Acknowledge::Auto,
+        Some(raw::Acknowledge::Word(word)) => match word {
+            raw::AcknowledgeWord::Required => Acknowledge::Required,
+            raw::AcknowledgeWord::None => Acknowledge::None,
+            raw::AcknowledgeWord::Auto => Acknowledge::Auto,
+        },
+        Some(raw::Acknowledge::From(raw)) => {
+            Acknowledge::From(acknowledge_from(raw.from.unwrap_or_default(), cx))
+        }
     };
     let application = raw.application.and_then(|application| application.process);
     if application.as_deref().is_some_and(|name| !is_process_name(name)) {
@@ -57,7 +65,7 @@ pub(super) fn lifecycle(raw: raw::Lifecycle, cx: &mut Context<'_>) -> Lifecycle 
             SECOND,
             &at("startup_deadline"),
         ),
-        overlap: overlap(raw.overlap, Overlap::Auto, acknowledge, &at("overlap"), cx),
+        overlap: overlap(raw.overlap, Overlap::Auto, &acknowledge, &at("overlap"), cx),
         acknowledge,
         revoke_on_shutdown: raw.revoke_on_shutdown.unwrap_or(true),
         revoke_delay,
@@ -80,6 +88,24 @@ pub(super) fn lifecycle(raw: raw::Lifecycle, cx: &mut Context<'_>) -> Lifecycle 
     }
 }
 
+/// Who has to acknowledge.
+fn acknowledge_from(names: Vec<String>, cx: &mut Context<'_>) -> BTreeSet<String> {
+    let path = KeyPath::of(&["lifecycle", "acknowledge", "from"]);
+    if names.is_empty() {
+        cx.problem(&path, "empty; name who has to acknowledge, or write `acknowledge: none`");
+    }
+    let mut known = BTreeSet::new();
+    for (index, name) in names.into_iter().enumerate() {
+        let at = path.index(index);
+        if !is_name(&name) {
+            cx.problem(&at, NO_NAME);
+        } else if !known.insert(name) {
+            cx.problem(&at, "named twice");
+        }
+    }
+    known
+}
+
 /// `lifecycle.on_expiry`, the default of every secret.
 pub(super) fn on_expiry(raw: Option<raw::OnExpiry>, default: OnExpiry) -> OnExpiry {
     match raw {
@@ -94,7 +120,7 @@ pub(super) fn on_expiry(raw: Option<raw::OnExpiry>, default: OnExpiry) -> OnExpi
 pub(super) fn overlap(
     raw: Option<raw::LengthOrAuto>,
     default: Overlap,
-    acknowledge: Acknowledge,
+    acknowledge: &Acknowledge,
     path: &KeyPath,
     cx: &mut Context<'_>,
 ) -> Overlap {
@@ -103,7 +129,7 @@ pub(super) fn overlap(
         return Overlap::Auto;
     }
     let Some(length) = cx.length_or_auto(&text, path) else { return default };
-    if length.is_zero() && acknowledge != Acknowledge::Required {
+    if length.is_zero() && !matches!(acknowledge, Acknowledge::Required | Acknowledge::From(_)) {
         cx.problem(
             path,
             "without an overlap the old credential is revoked before anybody can have read the new one; \

@@ -287,9 +287,22 @@ fn mistakes_about_actions_are_said() {
         ("process with a path", "on_change: [{ signal: HUP, process: /usr/sbin/nginx }]\n"),
         ("pid file that is relative", "on_change: [{ signal: HUP, pid_file: x.pid }]\n"),
         ("several kinds", "on_change: [{ signal: HUP, process: a, command: [b] }]\n"),
-        ("command", "on_change: [{ command: [/bin/reload] }]\n"),
+        ("command that is empty", "on_change: [{ command: [] }]\n"),
+        ("command that is relative", "on_change: [{ command: [bin/reload] }]\n"),
+        ("command in one word", "on_change: [{ command: ['reload now'] }]\n"),
+        ("variable of ours", "on_change: [{ command: [a], environment: { LEASEHOLD_DIR: x, 1A: y } }]\n"),
+        (
+            "name twice",
+            "on_change: [{ name: web, command: [a] }, { name: web, command: [b] }, { name: 1, command: [c] }]\n"
+        ),
+        ("nobody acknowledges", "lifecycle: { acknowledge: { from: [] } }\n"),
+        ("somebody acknowledges twice", "lifecycle: { acknowledge: { from: [web, web] } }\n"),
         ("command as text", "on_change: [{ command: /bin/reload }]\n"),
-        ("http", "on_change: [{ http: { url: 'http://127.0.0.1:8080/-/reload', method: POST } }]\n"),
+        ("http with a user", "on_change: [{ http: { url: 'http://me:pass@127.0.0.1:8080/' } }]\n"),
+        (
+            "http with wrong parts",
+            "on_change: [{ http: { url: 'https://a/', method: post, headers: { Host: a }, expect: [99], socket: x } }]\n"
+        ),
         ("http without a url", "on_change: [{ http: { url: 127.0.0.1 } }]\n"),
         ("process of a command", "on_change: [{ command: [/bin/reload], process: nginx }]\n"),
         (
@@ -385,9 +398,14 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn without_any_file_it_says_where_it_looked() {
-    let report =
-        super::load(&[], &Flags::default(), &super::environment(&[]), super::parse::Accounts::default())
-            .unwrap_err();
+    let report = super::load(
+        &super::Reading::Production,
+        &[],
+        &Flags::default(),
+        &super::environment(&[]),
+        super::parse::Accounts::default(),
+    )
+    .unwrap_err();
     let here = std::env::current_dir().unwrap();
     snapshot!(report.to_string().replace(&here.display().to_string(), "/here"));
 }

@@ -124,8 +124,12 @@ log: { level: debug, format: json }
     assert_eq!(
         config.on_change[0],
         Action {
+            name: None,
             kind: ActionKind::Signal { signal: Signal::Hup, target: Target::Process("nginx".into()) },
-            files: Some(vec!["tls/tls.crt".into()])
+            files: Some(vec!["tls/tls.crt".into()]),
+            debounce: Duration::ZERO,
+            timeout: Duration::from_secs(10),
+            retries: 3,
         }
     );
     assert_eq!(config.lifecycle.application.as_deref(), Some("web"));

@@ -40,9 +40,17 @@ fn emit_all(events: &Events) {
     events.emit(&Event::Revoked { secret: "db", provider: "vault", lease: "database/creds/web/x" });
     events.emit(&Event::RevokeFailed { secret: "db", error: &error, ends_in: None, repeated: false });
     events.emit(&Event::SessionRevoked { provider: "vault", session: "accessor" });
-    events.emit(&Event::ActionDone { action: "signal HUP to nginx", generation: 7, error: None });
     events.emit(&Event::ActionDone {
         action: "signal HUP to nginx",
+        operation: "signal",
+        name: None,
+        generation: 7,
+        error: None,
+    });
+    events.emit(&Event::ActionDone {
+        action: "signal HUP to nginx",
+        operation: "signal",
+        name: None,
         generation: 7,
         error: Some("no such process"),
     });

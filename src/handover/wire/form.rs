@@ -1,6 +1,7 @@
 //! The form of an entry, version 1. What stands here is what another binary may read: a change of
 //! meaning is a new version. Types of its own, so that no type of the engine can be serialised.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(super) enum WireEntry {
         generation: u64,
         at: Nanos,
         acknowledged: Option<u64>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        answers: BTreeMap<String, u64>,
     },
 }
 
@@ -166,9 +169,12 @@ impl From<&Entry> for WireEntry {
                 secret: secret.clone(),
                 mints: mints.iter().map(|mint| Nanos::from(*mint)).collect(),
             },
-            Entry::Announced { generation, at, acknowledged } => {
-                Self::Announced { generation: *generation, at: (*at).into(), acknowledged: *acknowledged }
-            }
+            Entry::Announced { generation, at, acknowledged, answers } => Self::Announced {
+                generation: *generation,
+                at: (*at).into(),
+                acknowledged: *acknowledged,
+                answers: answers.clone(),
+            },
         }
     }
 }
@@ -194,8 +200,8 @@ impl From<WireEntry> for Entry {
             WireEntry::Secret { secret, mints } => {
                 Self::Secret { secret, mints: mints.into_iter().map(Moment::from).collect() }
             }
-            WireEntry::Announced { generation, at, acknowledged } => {
-                Self::Announced { generation, at: at.into(), acknowledged }
+            WireEntry::Announced { generation, at, acknowledged, answers } => {
+                Self::Announced { generation, at: at.into(), acknowledged, answers }
             }
         }
     }

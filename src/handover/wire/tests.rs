@@ -129,8 +129,14 @@ fn entry() -> impl Strategy<Value = Entry> {
             .prop_map(|(secret, fingerprint, held, role)| Entry::Held { secret, fingerprint, held, role }),
         (any::<String>(), proptest::collection::vec(moment(), 0..5))
             .prop_map(|(secret, mints)| Entry::Secret { secret, mints }),
-        (any::<u64>(), moment(), any::<Option<u64>>())
-            .prop_map(|(generation, at, acknowledged)| { Entry::Announced { generation, at, acknowledged } }),
+        (any::<u64>(), moment(), any::<Option<u64>>(), answers()).prop_map(
+            |(generation, at, acknowledged, answers)| Entry::Announced {
+                generation,
+                at,
+                acknowledged,
+                answers
+            }
+        ),
     ]
 }
 
@@ -166,4 +172,8 @@ proptest! {
         let cut = ((bytes.len() as f64) * cut) as usize;
         prop_assert!(decode(&bytes[..cut]).is_err());
     }
+}
+
+fn answers() -> impl Strategy<Value = std::collections::BTreeMap<String, u64>> {
+    proptest::collection::btree_map(any::<String>(), any::<u64>(), 0..3)
 }

@@ -16,8 +16,9 @@ use crate::config::model::{
 };
 use crate::events::Events;
 use crate::handover::{Entry, Handover};
+use crate::hook::{Known, Surroundings};
 use crate::keeper::{Charge, EndMode, Fatal, Keeper, Left, LimitedUses, Links, Order, Plan, Refreshed};
-use crate::notify_app::Announcements;
+use crate::notify_app::{self, Announcements, Standing};
 use crate::publisher::{self, Before, NoSet, Publisher};
 use crate::render::Renderer;
 use crate::schedule::{Dice, Policy, Room};
@@ -99,16 +100,25 @@ impl Setup {
         let before = entries
             .iter()
             .find_map(|entry| match entry {
-                Entry::Announced { generation, acknowledged, .. } => Some(Before {
+                Entry::Announced { generation, acknowledged, answers, .. } => Some(Before {
                     generation: None,
-                    announced: Some(*generation),
-                    acknowledged: *acknowledged,
+                    standing: Standing {
+                        announced: Some(*generation),
+                        acknowledged: *acknowledged,
+                        answers: answers.clone(),
+                    },
                 }),
                 _ => None,
             })
             .unwrap_or_default();
+        let plan = notify_app::Plan {
+            actions: Vec::new(),
+            acknowledge: self.acknowledge.clone(),
+            directory: self.output.clone().unwrap_or_default(),
+        };
+        let surroundings = Surroundings::bare(clock.clone());
         let (announcements, announcer) =
-            Announcements::new(Vec::new(), self.acknowledge, clock.clone(), board.clone(), events.clone());
+            Announcements::new(plan, surroundings, board.clone(), events.clone());
         let (ready_sender, ready) = watch::channel(false);
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
         let (no_set_sender, no_set) = mpsc::unbounded_channel();
@@ -136,6 +146,7 @@ impl Setup {
                 board: board.clone(),
                 handover: handover.clone(),
                 announcements: announcements.clone(),
+                known: Known::default(),
                 ready: ready_sender,
                 fatal: no_set_sender,
             },
@@ -172,6 +183,7 @@ impl Setup {
             publisher,
             fatal: fatal_sender,
             acknowledged: announcements.acknowledged(),
+            known: Known::default(),
             ready: ready.clone(),
         };
         let (orders, order_inbox) = mpsc::channel(16);

@@ -1,58 +1,8 @@
-//! At a real terminal, made by tmux.
-
-use std::process::Command;
+//! At a real terminal.
 
 use super::*;
+use crate::terminal::Terminal;
 use harness::leasehold::binary;
-
-/// A terminal of 80 columns with a shell in it, on a server of its own.
-struct Terminal {
-    socket: String,
-}
-
-impl Terminal {
-    #[track_caller]
-    fn open(place: &Place) -> Self {
-        let terminal = Self { socket: place.folder.join("tmux").display().to_string() };
-        let shell = "env -i PATH=\"$PATH\" TERM=screen HOME=/nonexistent PS1='outer$ ' bash --norc -i";
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", shell]);
-        terminal
-    }
-
-    #[track_caller]
-    fn tmux(&self, words: &[&str]) -> String {
-        let output = Command::new("tmux").arg("-S").arg(&self.socket).args(words).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat());
-    }
-
-    #[track_caller]
-    fn shows(&self, what: &str) {
-        eventually(&format!("the terminal shows {what:?}"), SOON, || {
-            let screen = self.tmux(&["capture-pane", "-p"]);
-            if screen.contains(what) { Ok(()) } else { Err(screen) }
-        });
-    }
-
-    /// The last line is this prompt: whoever wrote before it has read its keys, and has ended.
-    #[track_caller]
-    fn prompts(&self, prompt: &str) {
-        eventually(&format!("the prompt {prompt:?}"), SOON, || {
-            let screen = self.tmux(&["capture-pane", "-p"]);
-            let last = screen.trim_end().lines().last().unwrap_or_default().trim_end();
-            if last == prompt { Ok(()) } else { Err(screen) }
-        });
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
-}
 
 /// The line that starts a command under leasehold.
 fn line(place: &Place, command: &str) -> String {
@@ -77,7 +27,7 @@ fn talker(place: &Place) -> String {
 #[test]
 fn a_shell_with_job_control_is_usable_under_it() {
     let place = place();
-    let terminal = Terminal::open(&place);
+    let terminal = Terminal::open(&place.folder);
     terminal.prompts("outer$");
     terminal.keys(&[&line(&place, "env PS1='inner$ ' bash --norc -i"), "Enter"]);
     terminal.prompts("inner$");
@@ -102,7 +52,7 @@ fn a_shell_with_job_control_is_usable_under_it() {
 #[test]
 fn a_stopped_command_gives_the_terminal_to_the_shell_above_and_goes_on() {
     let place = place();
-    let terminal = Terminal::open(&place);
+    let terminal = Terminal::open(&place.folder);
     terminal.prompts("outer$");
     terminal.keys(&[&line(&place, &talker(&place)), "Enter"]);
     terminal.shows("\nbegun");
@@ -123,7 +73,7 @@ fn a_stopped_command_gives_the_terminal_to_the_shell_above_and_goes_on() {
 #[test]
 fn top_draws_and_reads_keys_under_it() {
     let place = place();
-    let terminal = Terminal::open(&place);
+    let terminal = Terminal::open(&place.folder);
     terminal.keys(&[&line(&place, "top"), "Enter"]);
     terminal.shows("load average");
     terminal.keys(&["q"]);

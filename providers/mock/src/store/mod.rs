@@ -12,6 +12,7 @@ use std::time::Duration;
 use leasehold_core::{Operation, Session};
 use tokio::sync::watch;
 
+use crate::authority::Authority;
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::fault::{Fault, Stage, Touched, matches};
@@ -46,14 +47,17 @@ pub(crate) struct Store {
     pub(crate) given: Option<String>,
     logins: u64,
     turns: Vec<u64>,
+    /// Made when the first certificate is asked for.
+    authority: Option<Authority>,
 }
 
 impl Store {
     pub(crate) fn new(settings: Settings, run: u64) -> Self {
         let turns = vec![0; settings.script.len()];
+        let rate = settings.rate;
         Self {
             settings,
-            time: Time::start(),
+            time: Time::start(rate),
             run,
             sessions: BTreeMap::new(),
             leases: BTreeMap::new(),
@@ -68,6 +72,7 @@ impl Store {
             given: None,
             logins: 0,
             turns,
+            authority: None,
         }
     }
 

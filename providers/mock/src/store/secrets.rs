@@ -9,11 +9,15 @@ use leasehold_core::{
     Traits, Wanted,
 };
 
+use serde_json::{Map, Value};
+
 use super::{Issued, Leased, Store};
-use crate::config::{Given, SecretKind, SessionKind};
+use crate::authority::{self, Asked, Authority};
+use crate::config::{Given, Secret, SecretKind, SessionKind};
 use crate::failure::Failure;
 use crate::fault::Stage;
 use crate::made_up::{self, normal};
+use crate::time::date;
 use crate::values::Values;
 
 /// How many secrets of the readable kinds one fetch takes.
@@ -99,10 +103,16 @@ impl Store {
     ) -> Result<Fetched, Failure> {
         let now = self.time.now();
         let seed = self.settings.seed;
-        let period = self.settings.secret(path).ttl;
+        let settings = self.settings.secret(path);
+        let shape = settings.shape.clone();
+        let period = match kind {
+            SecretKind::Rotating => Some(settings.ttl),
+            // What somebody wrote down is changed by whoever did.
+            _ => settings.changes.filter(|_| given.is_none()),
+        };
         let state = self.secrets.entry(path.to_owned()).or_default();
         let mut changes_in = None;
-        if kind == SecretKind::Rotating {
+        if let Some(period) = period {
             let next = *state.changes_at.get_or_insert(now + period);
             if let Some(over) = now.checked_sub(next) {
                 let missed = u64::try_from(over.as_nanos() / period.as_nanos()).unwrap_or(0) + 1;
@@ -112,10 +122,13 @@ impl Store {
             }
             changes_in = state.changes_at.map(|at| at - now);
         }
-        let fields = match &given {
+        let mut fields = match &given {
             Some(given) => given.fields(),
-            None => made_up::fields(kind, seed, path, state.rotations, None),
+            None => made_up::fields(kind, seed, path, state.rotations, &shape),
         };
+        // What was written down and lacks a field keeps it the same.
+        let turn = if given.is_some() { 0 } else { state.rotations };
+        shape.complete(&mut fields, seed, path, turn);
         let latest = state.latest(fields);
         let version = match &wanted.reference.version {
             None => latest,
@@ -144,8 +157,11 @@ impl Store {
         let now = self.time.now();
         let settings = self.settings.secret(path).clone();
         let turn = self.turn(path);
-        let made = || made_up::fields(SecretKind::Dynamic, self.settings.seed, path, turn, None);
-        let fields = Arc::new(given.map_or_else(made, |given| given.fields()));
+        let seed = self.settings.seed;
+        let made = || made_up::fields(SecretKind::Dynamic, seed, path, turn, &settings.shape);
+        let mut fields = given.map_or_else(made, |given| given.fields());
+        settings.shape.complete(&mut fields, seed, path, turn);
+        let fields = Arc::new(fields);
         let mut ttl = settings.ttl.min(settings.max_ttl);
         let mut last_end = now + settings.max_ttl;
         // A store caps what is taken under a batch session; under any other the lease says its
@@ -188,16 +204,30 @@ impl Store {
     }
 
     fn issue(&mut self, path: &str, given: Option<Given>, reference: &SecretRef) -> Result<Fetched, Failure> {
-        let end = self.time.now() + self.settings.secret(path).ttl;
-        let ttl = self.settings.secret(path).ttl;
+        let settings = self.settings.secret(path).clone();
+        let data = reference.data.clone().unwrap_or_default();
+        let ttl = lifetime(&data, &settings);
         let turn = self.turn(path);
-        let name =
-            reference.data.as_ref().and_then(|data| data.get("common_name")).and_then(|name| name.as_str());
-        let made = made_up::fields(SecretKind::Certificate, self.settings.seed, path, turn, name);
-        let serial = made.get("serial_number").and_then(|field| field.bytes.expose_text()).map(str::to_owned);
-        let fields = Arc::new(given.map_or(made, |given| given.fields()));
-        let picked = picked(fields, reference)?;
-        let lease = serial.filter(|_| reference.revoke).map(|id| {
+        let seed = self.settings.seed;
+        let serial = made_up::serial(seed, path, turn);
+        let mut fields = match given {
+            Some(given) => given.fields(),
+            None => {
+                let asked = Asked {
+                    data: &data,
+                    role: path.rsplit('/').next().unwrap_or(path),
+                    serial,
+                    now: date(),
+                    ttl: self.time.really(ttl),
+                };
+                self.authority()?.sign(&asked)?
+            }
+        };
+        settings.shape.complete(&mut fields, seed, path, turn);
+        let picked = picked(Arc::new(fields), reference)?;
+        let end = self.time.now() + ttl;
+        let lease = reference.revoke.then(|| {
+            let id = authority::shown(&serial);
             self.certificates.insert(id.clone(), Issued { end });
             Lease { id, bound: Bound::Itself, namespace: reference.namespace.clone() }
         });
@@ -208,6 +238,14 @@ impl Store {
             term: Some(Term { ttl, renewable: false }),
             changes_in: None,
         })
+    }
+
+    fn authority(&mut self) -> Result<&Authority, Failure> {
+        let authority = match self.authority.take() {
+            Some(authority) => authority,
+            None => Authority::new(date())?,
+        };
+        Ok(self.authority.insert(authority))
     }
 
     /// Counts a mint; its number, from 0.
@@ -235,6 +273,18 @@ impl State {
             }
         }
     }
+}
+
+/// What a certificate is asked for (`data.ttl`, a duration or seconds), at most the max TTL.
+fn lifetime(data: &Map<String, Value>, settings: &Secret) -> Duration {
+    let asked = match data.get("ttl") {
+        Some(Value::String(text)) => {
+            humantime::parse_duration(text).ok().or_else(|| text.parse().ok().map(Duration::from_secs))
+        }
+        Some(Value::Number(seconds)) => seconds.as_u64().map(Duration::from_secs),
+        _ => None,
+    };
+    asked.filter(|asked| !asked.is_zero()).unwrap_or(settings.ttl).min(settings.max_ttl)
 }
 
 /// The one field that `key` names, or all.

@@ -1,0 +1,37 @@
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const TTL: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_command_that_hangs_holds_up_no_renewal_and_no_other_action() {
+    let actions = r#"
+  - name: hangs
+    command: ["sh", "-c", "echo $$ > FOLDER/part; mv FOLDER/part FOLDER/pid; exec sleep 600"]
+    timeout: 10m
+  - name: slow
+    command: ["sleep", "600"]
+    timeout: 1s
+    retries: 0
+  - name: quick
+    command: ["true"]
+"#;
+    let told = Told::start(stage("held", &format!("{TTL:?}")), ", acknowledge: none", actions);
+    told.rotate();
+    let pid = eventually("it hangs", SOON, || fs::read_to_string(told.stage.folder.join("pid")));
+    let hanging = Path::new("/proc").join(pid.trim());
+    assert_eq!(told.answer("quick (command true)"), "ok (exit code 0)");
+    let late = told.says(["could not announce generation 2: slow (command sleep)"]);
+    assert!(late.contains("not done within 1s"), "{late}");
+
+    let lease = || told.status()["secrets"]["db"]["lease"].as_str().unwrap().to_owned();
+    let (begun, before) = (Instant::now(), lease());
+    eventually("twice the time that it would have lived", SOON, || begun.elapsed() >= TTL * 2);
+    assert_eq!(lease(), before, "renewed, not replaced: {}", told.log());
+    assert!(vault().lease_lookup(&before).is_some_and(|lease| lease.lives()), "{}", told.log());
+    assert!(hanging.exists(), "{}", told.log());
+    told.end();
+    eventually("it ended with leasehold", SOON, || !hanging.exists());
+}

@@ -1,0 +1,159 @@
+//! `status --watch`: it ends when whoever watched has gone, when it is told to, and leaves the terminal as it
+//! was.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use harness::leasehold::{Running, binary};
+use harness::process::Exit;
+use harness::{Signal, eventually};
+use leasehold_harness as harness;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::termios::{Action, LocalModes, tcflow, tcgetattr};
+use serde_json::json;
+
+use crate::lifecycle::given::{Place, SOON};
+use crate::terminal::Terminal;
+
+/// For the end of what has nothing to wait for.
+const END: Duration = Duration::from_secs(10);
+
+/// An instance to look at.
+fn held() -> (Place, Running) {
+    let place = Place::new();
+    place.configure(json!({
+        "providers": { "store": { "type": "mock", "ttl": "10m" } },
+        "secrets": { "db": { "provider": "store", "path": "database/creds/web" } },
+    }));
+    let mut running = place.run();
+    place.await_file("db/username", &mut running);
+    (place, running)
+}
+
+/// Somebody who watches it at a terminal.
+struct Watcher {
+    process: OwnedFd,
+}
+
+impl Watcher {
+    /// Starts it from the terminal's shell; `before` stands before the command.
+    #[track_caller]
+    fn start(place: &Place, terminal: &Terminal, before: &str) -> Self {
+        let note = place.folder.join("watcher");
+        let line = format!(
+            "{before} sh -c 'echo $$ > {}; exec {} status --watch --socket {}'",
+            note.display(),
+            binary().display(),
+            place.admin().display(),
+        );
+        terminal.prompts("outer$");
+        terminal.keys(&[&line, "Enter"]);
+        let pid = eventually("the watcher's pid", SOON, || {
+            fs::read_to_string(&note).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok())
+        });
+        let process = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
+        terminal.shows("q leaves");
+        terminal.shows("held");
+        Self { process }
+    }
+
+    fn signal(&self, signal: Signal) {
+        pidfd_send_signal(&self.process, signal).unwrap();
+    }
+
+    #[track_caller]
+    fn ends(&self) {
+        let wait = Timespec { tv_sec: i64::try_from(END.as_secs()).unwrap(), tv_nsec: 0 };
+        let ended = poll(&mut [PollFd::new(&self.process, PollFlags::IN)], Some(&wait)).unwrap();
+        assert_eq!(ended, 1, "it goes on");
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // It has ended already, where all is well.
+        let _ = pidfd_send_signal(&self.process, Signal::KILL);
+    }
+}
+
+/// The terminal's own name, opened without becoming anybody's.
+fn other_end(terminal: &Terminal) -> OwnedFd {
+    let name = terminal.tmux(&["display-message", "-p", "#{pane_tty}"]);
+    rustix::fs::open(name.trim(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap()
+}
+
+#[test]
+fn whoever_watches_leaves_by_a_key_or_a_signal_and_the_terminal_is_as_it_was() {
+    let (place, _running) = held();
+    let terminal = Terminal::open(&place.folder);
+    let tty = other_end(&terminal);
+    let leaving = [("q", None), ("C-c", None)].into_iter();
+    let told = [Signal::TERM, Signal::HUP, Signal::INT].map(|signal| ("", Some(signal)));
+    for (key, signal) in leaving.chain(told) {
+        terminal.keys(&["clear", "Enter"]);
+        let watcher = Watcher::start(&place, &terminal, "");
+        let of_keys = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+        assert!(!tcgetattr(&tty).unwrap().local_modes.intersects(of_keys), "keys come one by one");
+        match signal {
+            Some(signal) => watcher.signal(signal),
+            None => terminal.keys(&[key]),
+        }
+        watcher.ends();
+        terminal.prompts("outer$");
+        assert!(!terminal.tmux(&["capture-pane", "-p"]).contains("q leaves"), "the usual screen is back");
+        terminal.keys(&["stty -a; echo code=$?-", "Enter"]);
+        terminal.shows("code=0-");
+        let modes = terminal.tmux(&["capture-pane", "-p"]);
+        let has = |mode| modes.split_whitespace().any(|word| word == mode);
+        assert!(["isig", "icanon", "echo", "ixon"].into_iter().all(has), "{modes}");
+        terminal.keys(&["clear", "Enter"]);
+        fs::remove_file(place.folder.join("watcher")).unwrap();
+    }
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    // The last has the terminal without being told of its end by a signal.
+    for before in ["", "exec", "setsid"] {
+        let (place, _running) = held();
+        let terminal = Terminal::open(&place.folder);
+        let watcher = Watcher::start(&place, &terminal, before);
+        drop(terminal);
+        watcher.ends();
+    }
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_does_not_keep_it_from_ending() {
+    let (place, _running) = held();
+    let terminal = Terminal::open(&place.folder);
+    let watcher = Watcher::start(&place, &terminal, "");
+    let tty = other_end(&terminal);
+    tcflow(&tty, Action::OOff).unwrap();
+    watcher.signal(Signal::TERM);
+    watcher.ends();
+    tcflow(&tty, Action::OOn).unwrap();
+}
+
+#[test]
+fn elsewhere_it_ends_by_a_signal_or_when_nobody_reads_on() {
+    let (place, _running) = held();
+    let socket = place.admin().display().to_string();
+    let mut watcher =
+        harness::Leasehold::command(["status", "--watch", "--json", "--socket", &socket]).start();
+    eventually("two blocks", SOON, || watcher.stdout().lines().count() >= 2);
+    watcher.signal(Signal::TERM);
+    assert_eq!(watcher.wait(END), Exit::Signal(Signal::TERM.as_raw()));
+
+    let script = "exec \"$0\" status --watch --json --socket \"$1\" | head -n 1";
+    let binary = binary().display().to_string();
+    let ended = std::process::Command::new("timeout")
+        .args(["20", "sh", "-c", script, &binary, &socket])
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+}
