@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use leasehold_core::{Failed, Status};
 use rustix::process::Signal;
 
@@ -30,7 +32,7 @@ async fn its_own_end_is_ours() {
 #[tokio::test(start_paused = true)]
 async fn its_own_end_while_a_restart_is_due_or_it_is_drained_is_ours() {
     let draining = Exec { drain: SECOND * 5, ..exec() };
-    for (exec, splay) in [(exec(), SECOND * 1_000), (draining, std::time::Duration::ZERO)] {
+    for (exec, splay) in [(exec(), SECOND * 1_000), (draining, Duration::ZERO)] {
         let scene = Scene::running(exec, obedient()).await;
         scene.deliver_over("two", splay);
         scene.pass(2).await;
