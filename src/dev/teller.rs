@@ -119,8 +119,7 @@ impl Teller {
             None => true,
             Some(files) => changed.iter().any(|name| files.contains(name)),
         };
-        let actions: Vec<String> =
-            self.left_out.iter().filter(covers).map(|action| notify_app::label(action)).collect();
+        let actions: Vec<String> = self.left_out.iter().filter(covers).map(notify_app::label).collect();
         if !actions.is_empty() && !changed.is_empty() {
             self.say(&format!("not run here (--actions runs it): {}", actions.join("; ")));
         }

@@ -60,7 +60,7 @@ impl Place {
     /// Starts it as its user, and waits until its port answers.
     #[track_caller]
     pub(crate) fn start<'a>(self, arguments: impl IntoIterator<Item = &'a Path>) -> Daemon {
-        let _timed = timed(&format!("start: {}", self.name));
+        let _timed = timed(format!("start: {}", self.name));
         let log = File::create(self.folder.join("output")).expect("a folder of ours");
         let mut command = Command::new(self.folder.join(&self.name));
         command.args(arguments).env_clear().current_dir("/");
