@@ -1,8 +1,9 @@
 //! `status --watch`: it ends when whoever watched has gone, when it is told to, and leaves the terminal as it
-//! was.
+//! was. And the drills that the page on it shows are played.
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use harness::leasehold::{Running, binary};
@@ -13,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use rustix::termios::{Action, LocalModes, tcflow, tcgetattr};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::lifecycle::given::{Place, SOON};
 use crate::terminal::Terminal;
@@ -156,4 +157,48 @@ fn elsewhere_it_ends_by_a_signal_or_when_nobody_reads_on() {
         .unwrap();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(ended.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+#[test]
+fn every_drill_of_the_page_is_played_shown_and_stopped() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/status.md")).unwrap();
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example: Value = serde_saphyr::from_str(example).unwrap();
+    let row = |line: &str| line.strip_prefix("| `leasehold ")?.split('`').next().map(str::to_owned);
+    let commands: Vec<String> =
+        page.lines().filter_map(row).filter(|row| row.starts_with("drill ")).collect();
+    assert_eq!(commands.len(), 5, "{commands:?}");
+
+    let place = Place::new();
+    let mut config = json!({
+        "providers": { "store": { "type": "mock", "ttl": "10m" } },
+        "secrets": { "db": { "provider": "store", "path": "database/creds/web" } },
+    });
+    config.as_object_mut().unwrap().extend(example.as_object().unwrap().clone());
+    place.configure(config);
+    let mut running = place.run();
+    place.await_file("db/username", &mut running);
+    let ask = |command: &str| place.command(&command.split(' ').collect::<Vec<_>>()).finish(SOON);
+    let played = || serde_json::from_str::<Value>(&ask("status --json").stdout).unwrap()["drill"].clone();
+    for command in commands {
+        if command == "drill stop" {
+            assert_eq!(ask("drill outage db").exit, Exit::Code(0));
+        }
+        let before = place.read("db/username");
+        let told = ask(&command);
+        assert_eq!(told.exit, Exit::Code(0), "{command}: {told:?}");
+        let denied = ["drill outage", "drill deny"].iter().any(|drill| command.starts_with(drill));
+        if denied {
+            assert_eq!(ask("refresh db").exit, Exit::Code(75), "{command}");
+            assert_eq!(place.read("db/username"), before, "{command}: what is held stays");
+        } else if command != "drill stop" {
+            eventually(&format!("a new value by {command}"), SOON, || place.read("db/username") != before);
+        }
+        if command.contains("--for") {
+            assert!(played().is_object(), "{command}");
+            assert_eq!(ask("drill stop").exit, Exit::Code(0), "{command}");
+        }
+        assert!(played().is_null(), "{command}");
+    }
+    assert_eq!(ask("refresh db").exit, Exit::Code(0), "all is as before");
 }
