@@ -66,7 +66,7 @@ pub fn serial(pem: &str) -> Option<String> {
     der_serial(&CertificateDer::from_pem_slice(pem.as_bytes()).ok()?)
 }
 
-/// Certificate ::= SEQUENCE { SEQUENCE { [0] version, INTEGER serial, … (RFC 5280, 4.1).
+/// Certificate ::= SEQUENCE { SEQUENCE { `[0]` version, INTEGER serial, … (RFC 5280, 4.1).
 fn der_serial(certificate: &[u8]) -> Option<String> {
     let (_, body) = element(certificate)?;
     let (_, body) = element(body)?;
