@@ -72,7 +72,7 @@ fn logins(audit: &Audit, mark: Mark, mount: &str) -> Vec<(String, Duration)> {
 }
 
 /// What the tokens that this mount gave out have revoked of themselves, in order.
-fn revocations(audit: &Audit, mark: Mark, mount: &str) -> Vec<Entry> {
+fn own_revocations(audit: &Audit, mark: Mark, mount: &str) -> Vec<Entry> {
     let ours = logins(audit, mark, mount);
     let mut entries = audit.matching(mark, "update", "auth/token/revoke-self");
     entries.retain(|entry| ours.iter().any(|(accessor, _)| entry.accessor() == Some(&**accessor)));
@@ -107,7 +107,7 @@ fn a_token_is_replaced_before_its_max_ttl_without_a_failed_log_in_and_what_is_po
     let stop = AtomicBool::new(false);
     let seen = thread::scope(|scope| {
         let reader = scope.spawn(|| read_and_log_in(&place, &stop));
-        let revoked = || revocations(&audit, mark, &role.mount).len();
+        let revoked = || own_revocations(&audit, mark, &role.mount).len();
         eventually("five sessions are replaced and revoked", Duration::from_secs(120), || {
             if revoked() >= 5 { Ok(()) } else { Err(format!("{} so far:\n{}", revoked(), running.stderr())) }
         });
@@ -126,7 +126,7 @@ fn a_token_is_replaced_before_its_max_ttl_without_a_failed_log_in_and_what_is_po
     // Order and times, as the server saw them.
     let sessions = logins(&audit, mark, &role.mount);
     let mints = audit.matching(mark, "read", &creds);
-    let revocations = revocations(&audit, mark, &role.mount);
+    let revocations = own_revocations(&audit, mark, &role.mount);
     let mut shortest = Duration::MAX;
     let mut ages = Vec::new();
     for (entry, pair) in revocations.iter().zip(sessions.windows(2)) {
@@ -173,7 +173,7 @@ fn a_token_is_replaced_before_its_max_ttl_without_a_failed_log_in_and_what_is_po
         !all.iter().any(|(accessor, _)| vault().token_lives(accessor)) && database.leases().is_empty()
     });
     // Gone because we revoked them, not because their time was over.
-    let revoked = revocations(&audit, mark, &role.mount);
+    let revoked = own_revocations(&audit, mark, &role.mount);
     for accessor in both {
         assert!(revoked.iter().any(|entry| entry.accessor() == Some(accessor)), "{accessor} was not revoked");
     }
