@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 use leasehold_core::Failed;
 
@@ -70,7 +71,18 @@ pub(super) fn prepare(
         Some(ExecChange::Restart) => Child::restarted(variables),
         _ => Child::new(variables),
     };
+    let child = child.with_plans_spread(plan_splay(config, foreground.is_at_a_terminal()));
     Ok(Prepared { foreground, name, child, line })
+}
+
+/// Over what time a restart is spread that a changed configuration asks for: it comes to all replicas
+/// at once, as a loss in the store does. In front of a person there is one.
+fn plan_splay(config: &Config, at_a_terminal: bool) -> Duration {
+    match config.exec.splay {
+        Some(fixed) => fixed,
+        None if at_a_terminal => Duration::ZERO,
+        None => config.lifecycle.heal_splay,
+    }
 }
 
 fn not_started(name: &str, failed: Failed) -> Failure {
@@ -81,7 +93,7 @@ fn not_started(name: &str, failed: Failed) -> Failure {
 pub(super) fn lead(config: &Config, mode: Mode) -> impl Fn(Option<&str>) -> Lead {
     let exec = &config.exec;
     let full = Lead { fixed: exec.drain + exec.grace, splay: exec.splay.map_or(Splay::Auto, Splay::Fixed) };
-    // The templates were compiled when the house was built.
+    // The templates were compiled when the house was built, or by whoever took over the new plan.
     let used = Variables::new(&config.env, &Paths::new(&config.files, &config.output))
         .map(|variables| variables.uses().clone())
         .unwrap_or_default();

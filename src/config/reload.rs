@@ -1,12 +1,15 @@
 //! What a changed configuration changes in a running process.
 //!
-//! Secrets, files, lifecycle, limits and log take effect. Providers, `on_change`, `exec`, `env`,
+//! Secrets, files, lifecycle, limits and log take effect. Providers, `on_change`, `exec`,
 //! directories and sockets do not: whoever can edit the file must not be able to send our
 //! credentials elsewhere, and what is opened stays open. Those wait for a restart.
+//!
+//! Of `env` the templates take effect, as those of files do: they say how a secret is written. Its
+//! names are those of the start, since a name can be a command: `LD_PRELOAD` says which code runs.
 
 use std::collections::BTreeMap;
 
-use super::model::{Config, File, Files};
+use super::model::{Config, ExecChange, File, Files};
 use super::report::listed;
 
 /// What differs between two configurations, as keys.
@@ -29,7 +32,9 @@ pub fn reload_diff(old: &Config, new: &Config) -> Diff {
         (old, new) if old == new => {}
         _ => changes.push("files".to_owned()),
     }
-    maps("env", &old.env, &new.env, PartialEq::eq, needs_restart);
+    let reloaded = env(old, new);
+    maps("env", &old.env, &reloaded, PartialEq::eq, changes);
+    maps("env", &reloaded, &new.env, PartialEq::eq, needs_restart);
     macro_rules! keys {
         ($list:ident, $section:ident, $($key:ident),*) => {
             $(if old.$section.$key != new.$section.$key {
@@ -84,7 +89,7 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
         secrets: new.secrets.clone(),
         files: new.files.clone(),
         template_files: new.template_files.clone(),
-        env: old.env.clone(),
+        env: env(old, new),
         exec: old.exec.clone(),
         output: old.output.clone(),
         on_change: old.on_change.clone(),
@@ -94,6 +99,31 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
         telemetry: old.telemetry.clone(),
         log: new.log,
     })
+}
+
+/// The variables of the command after a reload: those that it has, by the templates of now.
+fn env(old: &Config, new: &Config) -> BTreeMap<String, String> {
+    if let Some(ExecChange::Signal | ExecChange::None) = old.exec.on_change {
+        // The command is never started again, so nothing could give it another environment.
+        return old.env.clone();
+    }
+    let mut env = old.env.clone();
+    env.retain(|name, template| {
+        if says_what_runs(name) {
+            return true;
+        }
+        let wanted = new.env.get(name);
+        wanted.inspect(|wanted| template.clone_from(wanted)).is_some()
+    });
+    env
+}
+
+/// Whether a variable of this name tells a shell, the loader or a runtime which code to run.
+fn says_what_runs(name: &str) -> bool {
+    const NAMES: [&str; 5] = ["PATH", "ENV", "BASH_ENV", "CLASSPATH", "GCONV_PATH"];
+    const BEGINNINGS: [&str; 10] =
+        ["LD_", "PYTHON", "PERL", "RUBY", "NODE_", "JAVA_", "JDK_", "_JAVA_", "DOTNET_", "CORECLR_"];
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
 fn maps<T>(

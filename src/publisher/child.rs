@@ -49,6 +49,8 @@ pub struct Child {
     number: u64,
     environment: Option<Arc<ChildEnvironment>>,
     held_for: HeldFor,
+    /// Over what time a restart is spread that no offer brought but another plan.
+    plan_splay: Duration,
     /// Answers that wait until the command has a delivery, and its number.
     held: Vec<(u64, super::Offer, Published)>,
 }
@@ -76,9 +78,24 @@ impl Child {
     fn holding(variables: Variables, held_for: HeldFor) -> (Self, Line) {
         let (deliveries, delivered) = watch::channel(None);
         let (had, has) = watch::channel(0);
-        let child =
-            Self { variables, deliveries, has, number: 0, environment: None, held_for, held: Vec::new() };
+        let child = Self {
+            variables,
+            deliveries,
+            has,
+            number: 0,
+            environment: None,
+            held_for,
+            plan_splay: Duration::ZERO,
+            held: Vec::new(),
+        };
         (child, Line { deliveries: delivered, has: had })
+    }
+
+    /// The same, and what another plan brings is spread over this time.
+    #[must_use]
+    pub fn with_plans_spread(mut self, over: Duration) -> Self {
+        self.plan_splay = over;
+        self
     }
 
     /// What the command would be given with these values.
@@ -115,7 +132,7 @@ impl Child {
                 HeldFor::Environment => !same && uses.contains(&offer.secret),
                 HeldFor::Anything => true,
             });
-        let splay = waiting.iter().map(|offer| offer.splay).min().unwrap_or_default();
+        let splay = waiting.iter().map(|offer| offer.splay).min().unwrap_or(self.plan_splay);
         self.deliveries.send_replace(Some(Delivery {
             number: self.number,
             generation: published.generation,
@@ -145,5 +162,42 @@ impl Child {
             .into_iter()
             .map(|(_, offer, published)| (offer, Published { announced: now, ..published }))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Files, Output, RequireTmpfs};
+    use crate::render::Paths;
+    use crate::slot::Awaits;
+
+    #[test]
+    fn a_restart_that_another_plan_brings_is_spread_as_it_was_told() {
+        let clock = crate::clock::Clock::boot();
+        let output = Output {
+            directory: "/nowhere".into(),
+            mode: 0o440,
+            owner: None,
+            group: None,
+            require_tmpfs: RequireTmpfs::No,
+        };
+        let paths = Paths::new(&Files::Named(BTreeMap::new()), &output);
+        let variables = |text: &str| {
+            Variables::new(&BTreeMap::from([("GREETING".to_owned(), text.to_owned())]), &paths).unwrap()
+        };
+        let published = Published { generation: 1, announced: clock.now(), awaits: Awaits::Nothing };
+        let (child, line) = Child::new(variables("hello"));
+        let mut child = child.with_plans_spread(Duration::from_secs(7));
+        let deliver = |child: &mut Child| {
+            let environment = child.render(&Secrets::default()).unwrap();
+            assert!(child.deliver(environment, &[], published, Vec::new()).is_empty());
+            line.deliveries.borrow().clone().unwrap()
+        };
+        deliver(&mut child);
+        child.replan(variables("good day"));
+        let delivery = deliver(&mut child);
+        assert_eq!((delivery.number, delivery.splay), (2, Duration::from_secs(7)));
+        assert_eq!(delivery.environment["GREETING"].expose(), b"good day");
     }
 }

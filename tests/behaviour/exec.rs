@@ -1,6 +1,7 @@
 //! `leasehold exec -- CMD`: the command's life, by its exit codes, signals, restarts and what is left.
 
 mod namespace;
+mod reload;
 mod terminal;
 mod timing;
 

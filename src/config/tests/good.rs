@@ -241,6 +241,35 @@ log: { level: debug }
 }
 
 #[test]
+fn a_reload_takes_the_templates_of_env_and_no_name_that_is_new_or_says_which_code_runs() {
+    let with = |env: &str, exec: &str| good(&format!("{SMALL}env: {{ {env} }}\nexec: {{ {exec} }}\n"));
+    let old = with("A: one, B: one, C: one, PATH: /bin, PYTHONPATH: /lib", "");
+    let new = with("A: one, B: two, D: new, PATH: /tmp, LD_PRELOAD: /tmp/x.so", "");
+    let diff = reload_diff(&old, &new);
+    assert_eq!(diff.changes, ["env.B", "env.C (removed)"]);
+    let waiting = ["env.PATH", "env.PYTHONPATH (removed)", "env.D (new)", "env.LD_PRELOAD (new)"];
+    assert_eq!(diff.needs_restart, waiting);
+    let running = reloaded(&old, &new).unwrap();
+    assert_eq!(running.env, with("A: one, B: two, PATH: /bin, PYTHONPATH: /lib", "").env);
+    // What waits is said again as long as it does.
+    assert_eq!(reload_diff(&running, &new).needs_restart, waiting);
+    assert!(reload_diff(&running, &new).changes.is_empty());
+}
+
+#[test]
+fn a_command_that_is_never_started_again_keeps_its_env_over_a_reload() {
+    for on_change in ["signal", "none"] {
+        let with =
+            |env: &str| good(&format!("{SMALL}env: {{ {env} }}\nexec: {{ on_change: {on_change} }}\n"));
+        let (old, new) = (with("A: one, B: one"), with("A: two"));
+        let diff = reload_diff(&old, &new);
+        assert!(diff.changes.is_empty(), "{diff:?}");
+        assert_eq!(diff.needs_restart, ["env.A", "env.B (removed)"]);
+        assert_eq!(reloaded(&old, &new).unwrap().env, old.env);
+    }
+}
+
+#[test]
 fn a_reload_that_moves_a_file_to_another_line_changes_nothing() {
     let files = "files:\n  a: { secret: db, field: username }\n";
     let old = good(&format!("{SMALL}{files}"));
