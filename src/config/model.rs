@@ -133,6 +133,8 @@ pub enum Content {
         secret: String,
         /// The field's name.
         field: String,
+        /// What its text is decoded from first.
+        decode: Option<Decode>,
     },
     /// All fields of one secret in a format.
     Format {
@@ -141,6 +143,13 @@ pub enum Content {
         /// The format.
         format: Format,
     },
+}
+
+/// An encoding of bytes as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decode {
+    /// Either alphabet, padded or not.
+    Base64,
 }
 
 /// A file format for all fields of a secret.

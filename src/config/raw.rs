@@ -98,6 +98,8 @@ pub(super) struct File {
     pub(super) secret: Option<String>,
     /// One field of it, byte by byte.
     pub(super) field: Option<String>,
+    /// How the field's text encodes what is written; left out: it is written as it is.
+    pub(super) decode: Option<Decode>,
     /// All its fields, in a format.
     pub(super) format: Option<Format>,
     /// Permission bits, where they differ from `output.mode`.
@@ -106,6 +108,14 @@ pub(super) struct File {
     pub(super) owner: Option<Account>,
     /// Group, where it differs from `output.group`.
     pub(super) group: Option<Account>,
+}
+
+/// An encoding of bytes as text.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum Decode {
+    Base64,
 }
 
 /// A file format.

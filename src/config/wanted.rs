@@ -25,7 +25,7 @@ pub(super) fn fields(config: &Config) -> BTreeMap<String, Shape> {
         for file in files.values() {
             match &file.content {
                 Content::Template(text) => template(text, &mut shapes),
-                Content::Field { secret, field } => {
+                Content::Field { secret, field, .. } => {
                     shapes.entry(secret.clone()).or_default().add([field.as_str()]);
                 }
                 Content::Format { .. } => {}

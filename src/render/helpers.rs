@@ -65,26 +65,31 @@ fn b64encode(value: &Value) -> Result<String, Error> {
     }
 }
 
-/// Both alphabets, padded or not, with or without line breaks. What is no text can be encoded again,
-/// and not written.
+/// What is no text can be encoded again, and not written.
 fn b64decode(value: &Value) -> Result<Value, Error> {
-    const ANY: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY);
-    let text: Vec<u8> = bytes_of(value, "b64decode")?
-        .into_iter()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .map(|byte| match byte {
-            b'-' => b'+',
-            b'_' => b'/',
-            other => other,
-        })
-        .collect();
-    let bytes = ENGINE.decode(text).map_err(|_| refuse("`b64decode` is given what is no base64"))?;
+    let bytes = from_base64(&bytes_of(value, "b64decode")?)
+        .ok_or_else(|| refuse("`b64decode` is given what is no base64"))?;
     Ok(match String::from_utf8(bytes) {
         Ok(text) => Value::from(text),
         Err(error) => Value::from_bytes(error.into_bytes()),
     })
+}
+
+/// The bytes that this text stands for: both alphabets, padded or not, with or without line breaks.
+pub(super) fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
+    const ANY: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY);
+    let text: Vec<u8> = text
+        .iter()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => *other,
+        })
+        .collect();
+    ENGINE.decode(text).ok()
 }
 
 /// One word of a shell's line, in single quotes where it is not plain.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use leasehold_core::{Fields, SecretBytes};
 
-use crate::config::model::{Content, File, Files, Output};
+use crate::config::model::{Content, Decode, File, Files, Output};
 use crate::volume::{Rendered, problem_of_component};
 pub(crate) use helpers::FILTERS;
 pub use paths::Paths;
@@ -154,16 +154,32 @@ impl Renderer {
         };
         match &file.content {
             Content::Template(_) => self.templates.render(name, secrets).map(Some),
-            Content::Field { secret, field } => fields_of(secret)?
-                .map(|fields| match fields.get(field) {
-                    Some(field) => Ok(SecretBytes::new(field.bytes.expose().to_vec())),
-                    None => Err(Fault::no_field(secret, field, fields.names())),
-                })
-                .transpose(),
+            Content::Field { secret, field, decode } => {
+                fields_of(secret)?.map(|fields| one_field(fields, secret, field, *decode)).transpose()
+            }
             Content::Format { secret, format } => fields_of(secret)?
                 .map(|fields| format::write(*format, secret, fields).map_err(Fault::new))
                 .transpose(),
         }
+    }
+}
+
+/// One field, as it is or decoded.
+fn one_field(
+    fields: &Fields,
+    secret: &str,
+    field: &str,
+    decode: Option<Decode>,
+) -> Result<SecretBytes, Fault> {
+    let Some(found) = fields.get(field) else {
+        return Err(Fault::no_field(secret, field, fields.names()));
+    };
+    let bytes = found.bytes.expose();
+    match decode {
+        None => Ok(SecretBytes::new(bytes.to_vec())),
+        Some(Decode::Base64) => helpers::from_base64(bytes).map(SecretBytes::new).ok_or_else(|| {
+            Fault::new(format!("field {field:?} of secret {secret:?} is no base64: leave `decode` out"))
+        }),
     }
 }
 

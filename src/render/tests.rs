@@ -1,3 +1,5 @@
+mod documented;
+
 use super::*;
 use crate::config::model::{Format, RequireTmpfs};
 use leasehold_core::{Field, Shape};
@@ -203,11 +205,16 @@ fn errors_name_file_line_and_what_there_is_and_no_value() {
 
 #[test]
 fn fields_are_written_byte_by_byte() {
-    let field = |field: &str| file(Content::Field { secret: "db".to_owned(), field: field.to_owned() });
+    let content = |secret: &str, field: &str| Content::Field {
+        secret: secret.to_owned(),
+        field: field.to_owned(),
+        decode: None,
+    };
+    let field = |field: &str| file(content("db", field));
     let files = Files::Named(BTreeMap::from([
         ("blob".to_owned(), File { mode: Some(0o400), owner: Some(7), group: Some(8), ..field("blob") }),
         ("p".to_owned(), field("password")),
-        ("gone".to_owned(), file(Content::Field { secret: "api".to_owned(), field: "key".to_owned() })),
+        ("gone".to_owned(), file(content("api", "key"))),
     ]));
     let renderer = Renderer::new(&files, &Paths::default()).unwrap();
     let rendered = renderer.render(&secrets(), &output()).unwrap();
@@ -222,9 +229,26 @@ fn fields_are_written_byte_by_byte() {
 }
 
 #[test]
+fn a_field_in_base64_is_written_as_what_it_stands_for() {
+    let render = |field: &str| {
+        let content =
+            Content::Field { secret: "db".to_owned(), field: field.to_owned(), decode: Some(Decode::Base64) };
+        let files = Files::Named(BTreeMap::from([("f".to_owned(), file(content))]));
+        let mut db = Fields::new();
+        db.insert_text("keystore", "/wAQ\n".to_owned());
+        db.insert_text("password", "canary!".to_owned());
+        let secrets = Secrets::from([("db".to_owned(), Some(Arc::new(db)))]);
+        let rendered = Renderer::new(&files, &Paths::default()).unwrap().render(&secrets, &output());
+        rendered.map(|rendered| rendered["f"].bytes.expose().to_vec()).map_err(|error| error.to_string())
+    };
+    assert_eq!(render("keystore").unwrap(), [0xff, 0, 0x10]);
+    insta::assert_snapshot!(render("password").unwrap_err(), @r#"cannot render "f" (leasehold.yaml:7): field "password" of secret "db" is no base64: leave `decode` out"#);
+}
+
+#[test]
 fn a_field_that_is_not_there_and_a_secret_that_is_not_there_are_named() {
     let render = |secret: &str, field: &str| {
-        let content = Content::Field { secret: secret.to_owned(), field: field.to_owned() };
+        let content = Content::Field { secret: secret.to_owned(), field: field.to_owned(), decode: None };
         let files = Files::Named(BTreeMap::from([("f".to_owned(), file(content))]));
         Renderer::new(&files, &Paths::default())
             .unwrap()

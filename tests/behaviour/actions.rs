@@ -16,6 +16,7 @@ use crate::stage::{Rights, Stage, leasehold, ready};
 
 mod acknowledged;
 mod commands;
+mod encrypted;
 mod requests;
 mod timing;
 mod unfit;

@@ -198,6 +198,28 @@ fn an_action_is_named_and_not_run() {
 }
 
 #[test]
+fn with_actions_they_are_run_as_in_production() {
+    let ran = harness::tmpfs();
+    let file = ran.join("told");
+    let action = format!(
+        r#"{{ command: [sh, -c, "echo $LEASEHOLD_CHANGED > {0}.part && mv {0}.part {0}"], files: [api.env] }}"#,
+        file.display()
+    );
+    let production = PRODUCTION.replace("{ signal: HUP, process: nginx, files: [db.env] }", &action);
+    assert_ne!(production, PRODUCTION);
+    let laptop = Laptop::with(&production);
+    let values = laptop.files.join("values.yaml");
+    fs::write(&values, "api: { api-key: a }").unwrap();
+    let (running, _) = laptop.start(&["--actions", "--values", values.to_str().unwrap()]);
+    assert!(!file.exists(), "nobody is told of the first set");
+    fs::write(&values, "api: { api-key: b }").unwrap();
+    let told = eventually("the action is run", SOON, || fs::read_to_string(&file));
+    assert!(told.lines().any(|line| line.contains("api.env")), "{told}");
+    assert!(!running.stderr().contains("not run here"), "{}", running.stderr());
+    laptop.end(running);
+}
+
+#[test]
 fn a_file_that_sets_most_keys_works_and_each_kind_of_action_is_named() {
     let laptop = Laptop::with(MOST_KEYS);
     let values = laptop.files.join("values.yaml");

@@ -1,4 +1,8 @@
-//! The configurations that the documentation shows are valid as they stand there.
+//! The configurations that the documentation shows are valid as they stand there, and where a page shows what
+//! comes of them, that comes of them.
+
+mod examples;
+mod page;
 
 use std::fs;
 use std::path::Path;

@@ -41,6 +41,8 @@ mod stage;
 mod status;
 mod successor;
 mod systemd;
+#[cfg(feature = "mock")]
+mod template_file;
 mod terminal;
 mod volume;
 

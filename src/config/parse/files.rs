@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use super::Context;
 use super::template;
-use crate::config::model::{Content, File, Files, Format};
+use crate::config::model::{Content, Decode, File, Files, Format};
 use crate::config::raw;
 use crate::config::report::{KeyPath, did_you_mean, listed, nearest, quoted};
 
@@ -58,6 +58,7 @@ pub(super) fn files(
             template: template.map(|text| (text, key)),
             secret: raw.secret,
             field: raw.field,
+            decode: raw.decode,
             format: raw.format,
         };
         let content = self::content(content, &path, secrets, cx);
@@ -115,6 +116,7 @@ struct Raw {
     template: Option<(String, &'static str)>,
     secret: Option<String>,
     field: Option<String>,
+    decode: Option<raw::Decode>,
     format: Option<raw::Format>,
 }
 
@@ -125,13 +127,17 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
     if let Some((text, key)) = &raw.template {
         template::check(text, &path.key(key), secrets, cx);
     }
+    if raw.decode.is_some() && raw.field.is_none() {
+        cx.problem(&path.key("decode"), "`decode` goes with `field`; in a template write `| b64decode`");
+    }
+    let decode = raw.decode.map(|raw::Decode::Base64| Decode::Base64);
     match (raw.template, raw.secret, raw.field, raw.format) {
         (Some((text, _)), None, None, None) => Some(Content::Template(text)),
         (None, Some(secret), Some(field), None) => {
             if field.is_empty() {
                 cx.problem(&path.key("field"), "empty; expected the name of a field");
             }
-            Some(Content::Field { secret, field })
+            Some(Content::Field { secret, field, decode })
         }
         (None, Some(secret), None, Some(format)) => {
             let format = match format {

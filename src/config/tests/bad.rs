@@ -218,6 +218,7 @@ fn mistakes_about_files_are_said() {
         ("secret alone", "files:\n  a: { secret: db }\n"),
         ("field and format", "files:\n  a: { secret: db, field: username, format: json }\n"),
         ("template and secret", "files:\n  a: { template: x, secret: db }\n"),
+        ("decode without field", "files:\n  a: { secret: db, format: json, decode: base64 }\n"),
         ("field alone", "files:\n  a: { field: username }\n"),
         ("unknown secret", "files:\n  a: { secret: bd, field: username }\n"),
         ("unknown format", "files:\n  a: { secret: db, format: yml }\n"),

@@ -45,3 +45,49 @@ fn the_replaced_lease_stays_until_each_who_was_named_has_acknowledged() {
     assert_eq!(told.status()["missing_acknowledgements"], serde_json::json!([]));
     told.end();
 }
+
+/// Kills it, as the kernel does for memory, and starts it again.
+#[track_caller]
+fn restarted(mut told: Told) -> Told {
+    told.running.kill9();
+    told.running = leasehold("run", &told.config).start();
+    ready(&told.running, &told.config);
+    told
+}
+
+#[test]
+fn an_acknowledgement_is_still_awaited_after_a_kill_and_then_lets_the_replaced_lease_go() {
+    let told = Told::start(stage("ack-killed", "2m"), ", acknowledge: required", "  []");
+    let replaced = told.rotate();
+    let password = told.file("password");
+    told.is_kept(&replaced);
+
+    let told = restarted(told);
+    assert_eq!(told.file("password"), password, "the same credential goes on");
+    told.is_kept(&replaced);
+    let (code, answer) = post(&told, r#"{"generation": 2}"#);
+    assert_eq!(code, 200, "{answer}");
+    told.is_gone(&replaced);
+    eventually("that is counted", SOON, || told.given_back() == Some(1.0));
+    assert_eq!(told.file("password"), password);
+    told.end();
+}
+
+#[test]
+fn without_the_acknowledgement_a_restart_neither_renews_nor_revokes_the_replaced_lease() {
+    let told = Told::start(stage("ack-missing", "12s"), ", acknowledge: required", "  []");
+    let mark = vault().audit().mark();
+    let replaced = told.rotate();
+    let told = restarted(told);
+    assert!(vault().lease_lookup(&replaced).is_some_and(|lease| lease.lives()), "{}", told.log());
+    told.is_gone(&replaced);
+    let about = |lease: &str, path: &str| {
+        let asked = vault().audit().matching(mark, "update", path);
+        asked.iter().filter(|entry| entry.line["request"]["data"]["lease_id"] == lease).count()
+    };
+    let held = told.status()["secrets"]["db"]["lease"].as_str().unwrap().to_owned();
+    eventually("the lease in use is renewed", SOON, || about(&held, "sys/leases/renew") > 0);
+    assert_eq!((about(&replaced, "sys/leases/renew"), about(&replaced, "sys/leases/revoke")), (0, 0));
+    assert_eq!(told.given_back(), None, "it ended by itself: {}", told.log());
+    told.end();
+}

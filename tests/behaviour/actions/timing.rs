@@ -35,3 +35,24 @@ fn a_command_that_hangs_holds_up_no_renewal_and_no_other_action() {
     told.end();
     eventually("it ended with leasehold", SOON, || !hanging.exists());
 }
+
+#[test]
+fn several_rotations_in_quick_succession_run_one_debounced_action() {
+    let actions = r#"
+  - name: calm
+    command: ["sh", "-c", "echo $LEASEHOLD_GENERATION >> FOLDER/calm"]
+    debounce: 8s
+  - name: eager
+    command: ["sh", "-c", "echo $LEASEHOLD_GENERATION >> FOLDER/eager"]
+"#;
+    let told = Told::start(stage("debounced", "2m"), ", acknowledge: none", actions);
+    let lines = |name: &str| fs::read_to_string(told.stage.folder.join(name)).unwrap_or_default();
+    for expected in ["2\n", "2\n3\n", "2\n3\n4\n"] {
+        told.rotate();
+        eventually("who is told at once knows of it", SOON, || lines("eager") == expected);
+    }
+    assert_eq!(lines("calm"), "", "it waits for the last of them: {}", told.log());
+    assert_eq!(told.answer("calm (command sh)"), "ok (exit code 0)");
+    assert_eq!(lines("calm"), "4\n", "{}", told.log());
+    told.end();
+}
