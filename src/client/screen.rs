@@ -140,17 +140,7 @@ impl Taken {
         let view = self.view();
         let columns = view.columns.unwrap_or(USUAL.0);
         let enter = if std::mem::replace(&mut self.shown, true) { "" } else { ENTER };
-        let mut frame = format!("{enter}\x1b[H");
-        for (at, line) in lines.into_iter().enumerate() {
-            // The last row has no end of line: it would scroll.
-            frame += if at == 0 { "" } else { "\r\n" };
-            let line = line.cut(columns);
-            // In the last column the cursor still stands on what was written there.
-            let rest = if line.width() < columns { "\x1b[K" } else { "" };
-            frame += &line.painted(view.colours);
-            frame += rest;
-        }
-        frame += "\x1b[J";
+        let frame = format!("{enter}{}", over(lines, columns, view.colours));
         self.frame.spawn_blocking(move || put(frame.as_bytes()));
         match self.frame.join_next().await {
             Some(Ok(written)) => written,
@@ -165,6 +155,22 @@ impl Taken {
             None => std::future::pending().await,
         }
     }
+}
+
+/// These lines, over whatever stands on the screen.
+fn over(lines: Vec<Line>, columns: usize, colours: Colours) -> String {
+    let mut frame = "\x1b[H".to_owned();
+    for (at, line) in lines.into_iter().enumerate() {
+        // The last row has no end of line: it would scroll.
+        frame += if at == 0 { "" } else { "\r\n" };
+        // What nobody sees is not written, and what stood there has to go.
+        let line = line.cut(columns).trimmed();
+        // In the last column the cursor still stands on what was written there.
+        let rest = if line.width() < columns { "\x1b[K" } else { "" };
+        frame += &line.painted(colours);
+        frame += rest;
+    }
+    frame + "\x1b[J"
 }
 
 fn put(bytes: &[u8]) -> io::Result<()> {
@@ -234,5 +240,17 @@ fn meaning(typed: &[u8]) -> Option<Key> {
         _ if typed.contains(&SUSPEND) => Some(Key::Suspend),
         _ if typed.iter().any(|key| matches!(*key, b'q' | b'Q' | INTERRUPT | END | QUIT)) => Some(Key::Leave),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_frame_before_stays_behind_a_line_that_is_shorter_now() {
+        let line = |text: &str, width: usize| Line::plain(text).padded(width);
+        let frame = over(vec![line("LEASE", 8), line("12345678", 8)], 8, Colours::Off);
+        assert_eq!(frame, "\x1b[HLEASE\x1b[K\r\n12345678\x1b[J");
     }
 }

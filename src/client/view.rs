@@ -134,7 +134,8 @@ impl Line {
     }
 
     /// Without what nobody sees at its end.
-    fn trimmed(mut self) -> Self {
+    #[must_use]
+    pub(super) fn trimmed(mut self) -> Self {
         while let Some((_, text)) = self.0.last_mut() {
             text.truncate(text.trim_end().len());
             if !text.is_empty() {
