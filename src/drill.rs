@@ -403,6 +403,10 @@ impl Provider for Drilled {
         self.provider.revoke(session, what).await
     }
 
+    fn can_check(&self) -> bool {
+        self.provider.can_check()
+    }
+
     async fn check(&self, session: &Session, reference: &SecretRef) -> Result<Vec<MissingRight>, Error> {
         self.reached(Operation::Check, Some(reference))?;
         self.provider.check(session, reference).await

@@ -3,6 +3,8 @@
 //! What a library logs may hold a value at any level (a client its headers, a parser its text), so
 //! nothing but `leasehold*` gets through. Level and format can change while the process runs.
 
+mod screen;
+
 use std::fmt::Debug;
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,6 +22,8 @@ use tracing_subscriber::{Layer as _, Registry, fmt};
 
 use crate::clock::Clock;
 use crate::config::model::{Log, LogFormat, LogLevel};
+use screen::Stderr;
+pub use screen::{catch_up, yield_to};
 
 /// What begins the name of each target of ours.
 const OURS: &str = "leasehold";
@@ -33,7 +37,7 @@ pub fn start(log: Log) {
     apply(log);
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // There is one already: it reads what is to be shown from the same place.
-    let _ = tracing::subscriber::set_global_default(subscriber(std::io::stderr, colours));
+    let _ = tracing::subscriber::set_global_default(subscriber(Stderr, colours));
 }
 
 /// Changes level and format from the next line on.
@@ -50,6 +54,11 @@ pub fn apply(log: Log) {
         LogFormat::Json => JSON,
     };
     SHOWN.store(level | format, Ordering::Relaxed);
+}
+
+/// Whether the level is one at which everything is of interest.
+fn wants_everything() -> bool {
+    SHOWN.load(Ordering::Relaxed) & !JSON >= 4
 }
 
 fn subscriber<W>(writer: W, colours: bool) -> impl Subscriber + Send + Sync

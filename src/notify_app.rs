@@ -34,6 +34,7 @@ use crate::status::Board;
 pub(crate) use action::label;
 pub use announcer::Announcer;
 use announcer::Owed;
+pub use ledger::left_to_post;
 use ledger::{Ledger, NotAsked};
 
 /// What is to be told, and to whom.

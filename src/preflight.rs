@@ -86,6 +86,9 @@ async fn preflight_with(
         visit.provider(&provider.settings, request.jwt.as_ref(), &build).await;
     }
     render(config, &read, &mut findings);
+    for note in crate::notify_app::left_to_post(&config.lifecycle.acknowledge, &config.on_change) {
+        findings.note("lifecycle.acknowledge", note);
+    }
     findings
 }
 
@@ -192,9 +195,7 @@ impl Visit<'_> {
             match rights {
                 Ok(rights) => {
                     if rights.iter().all(|right| !right.required) && !reads && self.mint == Mint::Nothing {
-                        let text =
-                            format!("{}: allowed (not fetched: that would mint)", secret.reference.path);
-                        self.findings.good(&about, text);
+                        self.not_fetched(&about, secret, provider);
                     }
                     missing.extend(rights.into_iter().map(|right| (name.to_owned(), right)));
                 }
@@ -204,6 +205,21 @@ impl Visit<'_> {
             }
         }
         self.findings.rights(about, missing);
+    }
+
+    /// Nothing is missing of what the store was asked for.
+    fn not_fetched(&mut self, about: &str, secret: &Secret, provider: &dyn Provider) {
+        let path = &secret.reference.path;
+        match provider.can_check() {
+            true => self.findings.good(about, format!("{path}: allowed (not fetched: that would mint)")),
+            false => {
+                let text = format!(
+                    "{path}: cannot tell whether it may be fetched: the program does not answer `check`, and to \
+                     fetch would mint (`--mint` does, and gives it back)"
+                );
+                self.findings.note(about, text);
+            }
+        }
     }
 
     #[allow(clippy::too_many_arguments, reason = "one fetch and everything it is held against")]

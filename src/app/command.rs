@@ -60,6 +60,7 @@ pub(super) fn prepare(
         inherited.push(("LEASEHOLD_DIR".into(), config.output.directory.clone().into()));
     }
     let foreground = programs.foreground(words, inherited);
+    crate::logging::yield_to(foreground.screen());
     // A PATH of its own is known only once it is rendered.
     if !config.env.contains_key("PATH") {
         foreground.look().map_err(|failed| not_started(&name, failed))?;

@@ -6,6 +6,7 @@ use super::arguments::Online;
 use super::{Exit, Sources, answer, fail, load};
 use crate::config::Config;
 use crate::config::model::Files;
+use crate::notify_app;
 use crate::preflight::{Mint, Request, preflight};
 use crate::process;
 
@@ -42,12 +43,15 @@ fn summary(config: &Config) -> String {
     if !config.flags.is_empty() {
         sources.push("the command line".to_owned());
     }
-    format!(
+    let mut lines = vec![format!(
         "ok: {}, {}, {files} ({})",
         counted(config.providers.len(), "provider"),
         counted(config.secrets.len(), "secret"),
         sources.join(", ")
-    )
+    )];
+    let notes = notify_app::left_to_post(&config.lifecycle.acknowledge, &config.on_change);
+    lines.extend(notes.iter().map(|note| format!("note: lifecycle.acknowledge: {note}")));
+    lines.join("\n")
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -55,5 +59,33 @@ fn counted(count: usize, what: &str) -> String {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),
         many => format!("{many} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_action_answers_for_is_told_what_is_expected_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leasehold.yaml");
+        let text = "
+providers: { store: { type: vault, address: https://vault:8200, auth: { method: kubernetes, role: web } } }
+secrets: { db: { provider: store, path: database/creds/web } }
+on_change:
+  - { name: web, command: [/bin/reload] }
+  - { name: pooler, signal: HUP, process: pooler }
+lifecycle: { acknowledge: { from: [web, pooler, worker] } }
+";
+        std::fs::write(&path, text).unwrap();
+        let config =
+            Config::load(&[path], &Environment::default()).unwrap_or_else(|report| panic!("{report}"));
+        let said = summary(&config);
+        let notes: Vec<&str> = said.lines().skip(1).collect();
+        // A signal that was sent is no answer.
+        assert_eq!(notes.len(), 2, "{said}");
+        assert!(notes[0].starts_with("note: lifecycle.acknowledge: from names \"pooler\""), "{said}");
+        assert!(notes[1].contains("leasehold ack --name worker"), "{said}");
     }
 }

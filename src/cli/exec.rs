@@ -7,7 +7,7 @@ use leasehold_core::Environment;
 use super::termination::Termination;
 use super::{Exit, Sources, run};
 use crate::app::{App, CommandLine};
-use crate::process;
+use crate::{logging, process};
 
 pub(super) fn exec(
     given: Sources,
@@ -15,7 +15,7 @@ pub(super) fn exec(
     environment: Environment,
     termination: &Termination,
 ) -> Exit {
-    run::ended(
+    let exit = run::ended(
         run::prepare(given, &environment).and_then(|config| {
             // After the secrets in our environment were taken away.
             let inherited = process::inherited_by_the_command();
@@ -32,7 +32,10 @@ pub(super) fn exec(
             })
         }),
         termination,
-    )
+    );
+    // A command that could not be awaited has the terminal still.
+    logging::catch_up();
+    exit
 }
 
 /// The variables that look as if the command could have wanted them, and that it does not get.

@@ -23,6 +23,24 @@ enum Voice {
     Anyone,
 }
 
+/// What is expected of the names that no action answers for, for people. The names may be known to the
+/// socket alone, so that this is no mistake.
+pub fn left_to_post(acknowledge: &Acknowledge, actions: &[Action]) -> Vec<String> {
+    let Acknowledge::From(names) = acknowledge else { return Vec::new() };
+    let answers = |name: &String| {
+        let of_it = |action: &&Action| action.name.as_ref() == Some(name);
+        actions.iter().filter(of_it).any(|action| action::acknowledges(&action.kind))
+    };
+    let words = |name: &String| {
+        format!(
+            "from names \"{name}\", and no http or command action is called so: it has to answer itself after \
+             each change, by POST /v1/ack to ..ack.sock (leasehold ack --name {name}); until then replaced leases \
+             are left to their TTL"
+        )
+    };
+    names.iter().filter(|name| !answers(name)).map(words).collect()
+}
+
 /// The generations that wait for an answer.
 pub(super) struct Ledger {
     mode: Acknowledge,

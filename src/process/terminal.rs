@@ -103,7 +103,21 @@ impl Seat {
             && front.given.swap(false, Ordering::Relaxed)
         {
             set(&front.terminal, ours());
+            crate::logging::catch_up();
         }
+    }
+
+    /// Whether a program that reads single keys has the terminal that standard error writes to: it draws
+    /// the screen, or edits a line.
+    pub(super) fn is_drawn_on(&self) -> bool {
+        let terminal = match self {
+            Self::Front(front) if front.given.load(Ordering::Relaxed) => &front.terminal,
+            Self::Shared(terminal) if is_ours(terminal) => terminal,
+            _ => return false,
+        };
+        // SAFETY: it takes a number. Of anything but our terminal it tells no foreground.
+        let is_stderr = unsafe { libc::tcgetpgrp(libc::STDERR_FILENO) >= 0 };
+        is_stderr && reads_keys(terminal)
     }
 
     /// Whether the terminal gives this signal to us and the command alike.
@@ -129,6 +143,15 @@ impl Seat {
 fn is_ours(terminal: &OwnedFd) -> bool {
     // SAFETY: the descriptor is open.
     unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) == ours() }
+}
+
+/// Whether it gives its reader single keys and not whole lines.
+fn reads_keys(terminal: &OwnedFd) -> bool {
+    // SAFETY: all zeros are a valid `termios`, which is plain data.
+    let mut modes: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `modes` lives for the whole call.
+    let told = unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut modes) } == 0;
+    told && modes.c_lflag & libc::ICANON == 0
 }
 
 fn ours() -> libc::pid_t {

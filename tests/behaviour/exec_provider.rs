@@ -263,6 +263,27 @@ fn check_online_runs_the_program() {
 }
 
 #[test]
+fn check_online_does_not_call_allowed_what_the_program_cannot_tell() {
+    let place = Place::new();
+    // It answers `check` where it is asked; a fetch would be a mint, and is not tried.
+    let script = place.script("echo >> FOLDER/asked; echo '{\"version\":1,\"missing\":[]}'");
+    let check = |operations: &str| {
+        let provider = format!("{script}, leases: true, operations: [{operations}]");
+        let config = place.config(&provider, "{ db: { provider: store, path: web } }", "");
+        let words = ["check".as_ref(), "--online".as_ref(), "-c".as_ref(), config.as_os_str()];
+        let finished = Leasehold::command(words).finish(END);
+        assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
+        finished.stdout
+    };
+    let said = check("revoke");
+    assert!(said.contains("note     secret db: web: cannot tell"), "{said}");
+    assert!(!said.contains("allowed") && said.contains("does not answer `check`"), "{said}");
+    assert!(!place.folder.join("asked").exists());
+    let said = check("check");
+    assert!(said.contains("web: allowed (not fetched: that would mint)"), "{said}");
+}
+
+#[test]
 fn a_program_does_not_outlive_us_and_a_hanging_one_holds_nothing_up() {
     let place = Place::new();
     let script = r#"

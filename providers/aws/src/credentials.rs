@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
@@ -85,9 +86,17 @@ impl Sources {
 pub(crate) fn refusal(site: &Site<'_>, asked: &Asked<'_>, failed: &CredentialsError) -> Refusal {
     let sources = asked.sources;
     let (kind, detail) = match failed {
-        CredentialsError::CredentialsNotLoaded(_) => {
-            (Kind::Denied, format!("there are no aws credentials: {}", sources.all()))
-        }
+        CredentialsError::CredentialsNotLoaded(_) => match unreached(failed) {
+            Some(trouble) => (
+                Kind::Unavailable,
+                format!(
+                    "there are no aws credentials, and the instance metadata service was not reached ({trouble}); \
+                     where this machine has none, set AWS_EC2_METADATA_DISABLED to true: {}",
+                    sources.all()
+                ),
+            ),
+            None => (Kind::Denied, format!("there are no aws credentials: {}", sources.all())),
+        },
         CredentialsError::ProviderTimedOut(_) => {
             (Kind::Unavailable, format!("the aws credentials ({}) did not come in time", sources.first()))
         }
@@ -107,6 +116,12 @@ pub(crate) fn refusal(site: &Site<'_>, asked: &Asked<'_>, failed: &CredentialsEr
         }),
     };
     Refusal { error: site.error(kind, detail), about: About::Credentials }
+}
+
+/// A source of the chain that may have credentials, and did not hear us.
+fn unreached(failed: &CredentialsError) -> Option<Trouble> {
+    let chain = find::<ProviderChainError<CredentialsError>>(failed)?;
+    chain.attempts().iter().find_map(|attempt| classify(attempt.error()))
 }
 
 /// What stands behind it: STS, the network, a file.

@@ -133,6 +133,12 @@ pub trait Provider: Send + Sync {
     /// Ends it. What is gone already counts as ended.
     async fn revoke(&self, session: &Session, what: Target<'_>) -> Result<(), Error>;
 
+    /// Whether [`Provider::check`] can say anything. Where it cannot, its empty answer says
+    /// nothing.
+    fn can_check(&self) -> bool {
+        true
+    }
+
     /// Asks what the session may do with this secret, and mints nothing.
     async fn check(&self, session: &Session, reference: &SecretRef) -> Result<Vec<MissingRight>, Error>;
 }

@@ -175,6 +175,10 @@ impl Provider for Exec {
         }
     }
 
+    fn can_check(&self) -> bool {
+        self.understands(Asked::Check)
+    }
+
     async fn check(&self, _: &Session, reference: &SecretRef) -> Result<Vec<MissingRight>, Error> {
         if !self.understands(Asked::Check) {
             return Ok(Vec::new());

@@ -92,6 +92,12 @@ impl Foreground {
         !matches!(*self.seat, Seat::Apart)
     }
 
+    /// Says, whenever it is asked, whether a program has the screen that standard error writes to.
+    pub fn screen(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let seat = Arc::clone(&self.seat);
+        move || seat.is_drawn_on()
+    }
+
     /// Looks whether it could be started, without starting it. What only a start can show is not seen.
     ///
     /// # Errors

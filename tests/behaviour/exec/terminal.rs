@@ -81,3 +81,76 @@ fn top_draws_and_reads_keys_under_it() {
     terminal.keys(&["echo code=$?", "Enter"]);
     terminal.shows("code=0");
 }
+
+/// A program that draws a screen and waits for a key, beside a store that is away from its first second on.
+fn painter(place: &Place, log: &str) -> String {
+    let mut config = quiet();
+    config["providers"]["store"] =
+        json!({ "type": "mock", "ttl": "3s", "script": [{ "at": "500ms", "outage": true }] });
+    config["log"] = json!({ "level": log });
+    place.configure(config);
+    let script = "stty -icanon -echo min 1\nprintf '\\033[?1049h\\033[2J\\033[Hframe'\n\
+        dd bs=1 count=1 >/dev/null 2>&1\nprintf '\\033[?1049l'\nstty sane\necho painted\n";
+    format!("sh {}", place.file("painter", script).display())
+}
+
+/// Several attempts have failed since: the first one's warning is somewhere.
+#[track_caller]
+fn fails_often(place: &Place) {
+    eventually("attempts fail", SOON, || match place.metric("leasehold_secret_failures_total", &[]) {
+        failures if failures >= 3.0 => Ok(()),
+        failures => Err(failures),
+    });
+}
+
+#[test]
+fn a_full_screen_program_keeps_its_screen_and_warnings_come_after_it() {
+    let place = Place::new();
+    let painter = painter(&place, "info");
+    let terminal = Terminal::open(&place.folder);
+    terminal.keys(&[&line(&place, &painter), "Enter"]);
+    terminal.shows("frame");
+    fails_often(&place);
+    assert_eq!(terminal.tmux(&["capture-pane", "-p"]).trim(), "frame");
+    terminal.keys(&["q"]);
+    terminal.shows("painted");
+    terminal.shows(" WARN ");
+    terminal.shows("what is held is taken back");
+}
+
+#[test]
+fn a_full_screen_program_that_is_stopped_lets_warnings_be_seen() {
+    let place = Place::new();
+    let painter = painter(&place, "info");
+    let terminal = Terminal::open(&place.folder);
+    terminal.keys(&[&line(&place, &painter), "Enter"]);
+    terminal.shows("frame");
+    fails_often(&place);
+    assert_eq!(terminal.tmux(&["capture-pane", "-p"]).trim(), "frame");
+    terminal.keys(&["C-z"]);
+    terminal.shows("Stopped");
+    terminal.shows(" WARN ");
+    terminal.keys(&["fg", "Enter", "q"]);
+    terminal.shows("painted");
+}
+
+#[test]
+fn a_log_that_is_not_on_the_screen_and_one_at_debug_are_written_at_once() {
+    let place = Place::new();
+    let painter = painter(&place, "info");
+    let terminal = Terminal::open(&place.folder);
+    let log = place.folder.join("log");
+    terminal.keys(&[&format!("{} 2>{}", line(&place, &painter), log.display()), "Enter"]);
+    terminal.shows("frame");
+    fails_often(&place);
+    let written = fs::read_to_string(&log).unwrap();
+    assert!(written.contains(" INFO ") && written.contains(" WARN "), "{written}");
+    drop(terminal);
+
+    let place = Place::new();
+    let painter = self::painter(&place, "debug");
+    let terminal = Terminal::open(&place.folder);
+    terminal.keys(&[&line(&place, &painter), "Enter"]);
+    terminal.shows("frame");
+    terminal.shows(" WARN ");
+}

@@ -234,6 +234,10 @@ impl Provider for Chaos {
         self.through(Operation::Revoke, secret_of(&what), self.inner.revoke(session, what)).await
     }
 
+    fn can_check(&self) -> bool {
+        self.inner.can_check()
+    }
+
     async fn check(&self, session: &Session, reference: &SecretRef) -> Result<Vec<MissingRight>, Error> {
         self.through(Operation::Check, Some(reference), self.inner.check(session, reference)).await
     }

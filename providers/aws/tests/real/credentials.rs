@@ -306,3 +306,40 @@ async fn absent_credentials_say_what_was_looked_at_and_an_absent_region_what_to_
     assert!(error.detail.contains("set region"), "{error}");
     assert!(proxy.requests("").is_empty());
 }
+
+#[tokio::test]
+async fn a_source_of_credentials_that_cannot_be_reached_is_a_passing_failure_and_one_without_any_is_not() {
+    let proxy = Proxy::to(moto().address());
+    // Nobody listens there.
+    let gone = {
+        let (server, _) = scripted(|_| Response::status(404));
+        server.url()
+    };
+    let away = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", gone.as_str())];
+    let error = fetch(&*provider(at_proxy(&proxy), &away), &at("any")).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable, "{error}");
+    for words in [
+        "instance metadata service was not reached",
+        "AWS_EC2_METADATA_DISABLED",
+        "AWS_ACCESS_KEY_ID is not set",
+    ] {
+        assert!(error.detail.contains(words), "{words}: {error}");
+    }
+
+    let container = format!("{gone}/credentials");
+    let container = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.as_str()), NO_MACHINE];
+    let error = fetch(&*provider(at_proxy(&proxy), &container), &at("any")).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable, "{error}");
+
+    // It is there, and knows no role: nothing will come of waiting.
+    let (machine, _) = scripted(|request| match request.method.as_str() {
+        "PUT" => Response { body: b"a-token".to_vec(), ..Response::json(200, "") }
+            .header("x-aws-ec2-metadata-token-ttl-seconds", "21600"),
+        _ => Response::status(404),
+    });
+    let url = machine.url();
+    let bare = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", url.as_str())];
+    let error = fetch(&*provider(at_proxy(&proxy), &bare), &at("any")).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Denied, "{error}");
+    assert!(proxy.requests("").is_empty());
+}
