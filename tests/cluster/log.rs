@@ -29,6 +29,11 @@ impl Lines {
         self.0.iter().map(|(_, line)| &**line).filter(|line| line.contains(what)).collect()
     }
 
+    /// The lines that contain a text, and when each was printed.
+    pub(crate) fn timed<'a>(&'a self, what: &'a str) -> impl Iterator<Item = (Duration, &'a str)> {
+        self.0.iter().filter(move |(_, line)| line.contains(what)).map(|(at, line)| (*at, &**line))
+    }
+
     /// When the first line that contains a text was printed.
     #[track_caller]
     pub(crate) fn at(&self, what: &str) -> Duration {

@@ -14,6 +14,7 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod actions;
 mod api_server;
 mod classic;
 mod components;
@@ -31,6 +32,7 @@ mod native;
 mod node;
 mod policy;
 mod refusals;
+mod replicas;
 mod stage;
 
 use std::time::Duration;

@@ -5,7 +5,11 @@
 //! It is told by environment variables: `DATABASE_URL` (its credential, as the exec wrapper gives it), else
 //! `FILES` (leasehold's directory), `POSTGRES` (an address; without it
 //! the files are read and nobody is asked), `DRAIN` (seconds that it goes on after SIGTERM), `CREDENTIALS`
-//! (it ends by itself once it has used that many, as a Job does).
+//! (it ends by itself once it has used that many, as a Job does), `LISTEN` (an address on which it answers
+//! requests, with what `GREETING` says).
+//!
+//! With arguments it is what such an image also holds: `install DIRECTORY` copies it there, `reload URL` asks
+//! another one to reload, `ask URL` asks fifty times a second until it is told to end.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -17,22 +21,45 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use leasehold_harness::postgres;
+
+mod web;
 
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Prints a line with the time since 1970 on our own clock before it: whoever collects it reads it some time
 /// later, and what came first is asked about.
+#[macro_export]
 macro_rules! say {
     ($($text:tt)*) => {{
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("it is after 1970");
         println!("{}.{:06} {}", now.as_secs(), now.subsec_micros(), format_args!($($text)*));
     }};
 }
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => serve(),
+        ["install", directory] => install(Path::new(directory)),
+        ["reload", url] => web::reload(url),
+        ["ask", url] => web::ask(url),
+        _ => {
+            say!("expected no arguments, `install DIRECTORY`, `reload URL` or `ask URL`");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn install(directory: &Path) -> ExitCode {
+    let copied = std::fs::copy("/proc/self/exe", directory.join("application"));
+    copied.expect("the directory is a volume of ours");
+    ExitCode::SUCCESS
+}
+
+fn serve() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
     let files = PathBuf::from(variable("FILES").unwrap_or_else(|| "/run/secrets/leasehold/live".into()));
     let postgres = variable("POSTGRES").map(|address| address.parse().expect("POSTGRES is an address"));
@@ -57,6 +84,7 @@ fn main() -> ExitCode {
         (None, None) => "without",
     };
     say!("started {present} files, as uid {}", rustix::process::getuid().as_raw());
+    let listening = variable("LISTEN").map(|address| web::listen(&address, variable("GREETING")));
     let mut ended_at = None;
     loop {
         let signals = hangups.swap(0, Ordering::Relaxed);
@@ -73,6 +101,7 @@ fn main() -> ExitCode {
         }
         let done = enough.is_some_and(|enough| seen.credentials as u64 >= enough);
         if done || ended_at.is_some_and(|at| at.elapsed() >= drain) {
+            listening.iter().for_each(web::Listening::finish);
             say!("ended: {} log-ins, {} failed, {} credentials", seen.logins, seen.failed, seen.credentials);
             return ExitCode::SUCCESS;
         }
