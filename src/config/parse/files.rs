@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::Context;
+use super::keystore;
 use super::template;
 use crate::config::model::{Content, File, Files, Format};
 use crate::config::raw;
@@ -35,6 +36,7 @@ pub(super) fn files(
             );
         }
         let place = cx.tree.place_of(&path).line();
+        let store = keystore::Raw::new(raw.password, raw.alias, raw.entries);
         let mode = cx.mode(raw.mode, &path.key("mode"));
         let owner = cx.user(raw.owner, &path.key("owner"));
         let group = cx.group(raw.group, &path.key("group"));
@@ -59,6 +61,7 @@ pub(super) fn files(
             secret: raw.secret,
             field: raw.field,
             format: raw.format,
+            keystore: store,
         };
         let content = self::content(content, &path, secrets, cx);
         if let (Some(content), None) = (content, wrong) {
@@ -116,6 +119,7 @@ struct Raw {
     secret: Option<String>,
     field: Option<String>,
     format: Option<raw::Format>,
+    keystore: keystore::Raw,
 }
 
 fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -> Option<Content> {
@@ -125,7 +129,14 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
     if let Some((text, key)) = &raw.template {
         template::check(text, &path.key(key), secrets, cx);
     }
+    let kind = raw.format.and_then(keystore::kind);
+    if kind.is_none() {
+        raw.keystore.refuse(path, cx);
+    }
     match (raw.template, raw.secret, raw.field, raw.format) {
+        (None, Some(secret), None, Some(_)) if let Some(kind) = kind => {
+            keystore::content(kind, secret, raw.keystore, path, secrets, cx)
+        }
         (Some((text, _)), None, None, None) => Some(Content::Template(text)),
         (None, Some(secret), Some(field), None) => {
             if field.is_empty() {
@@ -140,6 +151,7 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
                 raw::Format::Toml => Format::Toml,
                 raw::Format::Env => Format::Env,
                 raw::Format::Properties => Format::Properties,
+                raw::Format::Pkcs12 | raw::Format::Jks => return None,
             };
             Some(Content::Format { secret, format })
         }
