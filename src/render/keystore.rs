@@ -52,14 +52,18 @@ fn password_of(kind: KeystoreKind, password: &SecretBytes) -> Result<&str, Strin
         return Err("the keystore's password is empty: without one a JVM checks nothing".to_owned());
     }
     if text.chars().any(|char| matches!(char, '\n' | '\r')) {
-        return Err("the keystore's password has a line break in it, which nobody can type: leave it out, with \
+        return Err(
+            "the keystore's password has a line break in it, which nobody can type: leave it out, with \
                     `| trim` where the store has one"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if kind == KeystoreKind::Pkcs12 && !text.chars().all(|char| matches!(char, ' '..='~')) {
-        return Err("the keystore's password has characters that are not in ASCII, and no JVM opens a PKCS#12 \
+        return Err(
+            "the keystore's password has characters that are not in ASCII, and no JVM opens a PKCS#12 \
                     keystore with such a password: take another one, or `format: jks`"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(text)
 }

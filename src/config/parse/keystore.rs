@@ -89,9 +89,9 @@ fn wrong_alias(alias: &str) -> Option<&'static str> {
     match alias {
         "" => Some("empty; expected the name of the entry"),
         _ if alias.len() > LONGEST => Some("longer than 255 bytes, which no entry's name is"),
-        _ if alias.chars().any(|char| char.is_control() || char > '\u{ffff}') => {
-            Some("an entry's name holds no control characters, and nothing beyond the first 65,536 of Unicode")
-        }
+        _ if alias.chars().any(|char| char.is_control() || char > '\u{ffff}') => Some(
+            "an entry's name holds no control characters, and nothing beyond the first 65,536 of Unicode",
+        ),
         _ => None,
     }
 }

@@ -120,10 +120,6 @@ impl<'a> Reader<'a> {
         outer.0.is_empty().then_some(Self(inner.content))
     }
 
-    pub(super) fn is_empty(self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn next(&mut self) -> Option<Read<'a>> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
@@ -179,7 +175,7 @@ mod tests {
             let mut reader = Reader::new(written.bytes());
             let read = reader.next().unwrap();
             assert_eq!((read.tag, read.content.len(), read.whole), (SEQUENCE, length, written.bytes()));
-            assert!(reader.is_empty());
+            assert!(reader.next().is_none());
             assert!(Reader::new(&written.bytes()[..written.bytes().len() - 1]).next().is_none());
         }
     }

@@ -15,7 +15,7 @@ const PRIVATE_KEY: u32 = 1;
 const TRUSTED: u32 = 2;
 /// What stands between the password and the content under the seal.
 const SEAL: &[u8] = b"Mighty Aphrodite";
-const PROTECTOR: [u32; 10] = [1, 3, 6, 1, 4, 1, 42, 2, 17, 1];
+const PROTECTOR: [u32; 11] = [1, 3, 6, 1, 4, 1, 42, 2, 17, 1, 1];
 const HASH: usize = 20;
 
 pub(super) fn write(material: &Material, alias: &str, password: &str) -> Option<Der> {

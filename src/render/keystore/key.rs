@@ -47,7 +47,9 @@ impl PrivateKey {
                 return Some(false);
             }
             if kind_of_key == der::oid(&RSA).bytes() {
-                return Some(rsa_modulus(key)? == Reader::inside(bits, der::SEQUENCE)?.take(der::INTEGER)?.content);
+                return Some(
+                    rsa_modulus(key)? == Reader::inside(bits, der::SEQUENCE)?.take(der::INTEGER)?.content,
+                );
             }
             (kind_of_key == der::oid(&EC).bytes()).then_some(())?;
             Some(ec_point(key)? == bits)

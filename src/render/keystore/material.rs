@@ -118,7 +118,10 @@ pub(super) fn trusted(secret: &str, fields: &Fields) -> Result<Vec<Certificate>,
     }
 }
 
-fn first<'a, const N: usize>(fields: &'a Fields, names: [&'static str; N]) -> Option<(&'static str, &'a Field)> {
+fn first<'a, const N: usize>(
+    fields: &'a Fields,
+    names: [&'static str; N],
+) -> Option<(&'static str, &'a Field)> {
     names.into_iter().find_map(|name| Some((name, fields.get(name)?)))
 }
 

@@ -58,8 +58,11 @@ impl Certificate {
                 continue;
             }
             inside.optional(der::BOOLEAN); // critical
-            let value = inside.take(der::OCTET_STRING).and_then(|value| Reader::inside(value.content, der::SEQUENCE));
-            return value.and_then(|mut value| value.optional(der::BOOLEAN)).is_some_and(|is| is.content != [0]);
+            let value =
+                inside.take(der::OCTET_STRING).and_then(|value| Reader::inside(value.content, der::SEQUENCE));
+            return value
+                .and_then(|mut value| value.optional(der::BOOLEAN))
+                .is_some_and(|is| is.content != [0]);
         }
         false
     }
@@ -118,7 +121,11 @@ mod tests {
             assert_eq!(moment(&read), Some(seconds * 1000), "{text}");
         }
         for text in ["", "Z", "261330225000Z", "2611302250", "2é1130225000Z"] {
-            assert_eq!(moment(&der::Read { tag: 0x17, content: text.as_bytes(), whole: &[] }), None, "{text}");
+            assert_eq!(
+                moment(&der::Read { tag: 0x17, content: text.as_bytes(), whole: &[] }),
+                None,
+                "{text}"
+            );
         }
     }
 }
