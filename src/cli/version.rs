@@ -9,12 +9,16 @@ pub(super) fn text(verbose: bool) -> String {
     if !verbose {
         return name;
     }
+    let mut features = registry::features();
+    features.extend(cfg!(feature = "keystore").then_some("keystore"));
+    features.sort_unstable();
+    let keystores = if cfg!(feature = "keystore") { "pkcs12, jks" } else { "none" };
     let left_out = registry::left_out();
     let left_out = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
     format!(
-        "{name}\nproviders: {}\nleft out: {left_out}\nfeatures: {}\ncryptography: {}\ntarget: {}-{}{}\n",
+        "{name}\nproviders: {}\nleft out: {left_out}\nkeystores: {keystores}\nfeatures: {}\ncryptography: {}\ntarget: {}-{}{}\n",
         registry::kinds().join(", "),
-        registry::features().join(", "),
+        features.join(", "),
         cryptography(),
         std::env::consts::ARCH,
         std::env::consts::OS,
@@ -22,10 +26,22 @@ pub(super) fn text(verbose: bool) -> String {
     )
 }
 
-/// Only what speaks TLS holds any.
+/// Only what speaks TLS, or writes keystores, holds any.
 fn cryptography() -> &'static str {
-    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault"))]
+    #[cfg(any(
+        feature = "aws",
+        feature = "azure",
+        feature = "gcp",
+        feature = "keystore",
+        feature = "vault"
+    ))]
     return leasehold_http::CRYPTOGRAPHY;
-    #[cfg(not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault")))]
+    #[cfg(not(any(
+        feature = "aws",
+        feature = "azure",
+        feature = "gcp",
+        feature = "keystore",
+        feature = "vault"
+    )))]
     "none"
 }

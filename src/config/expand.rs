@@ -98,7 +98,7 @@ fn is_literal(path: &KeyPath) -> bool {
     };
     match key(0) {
         "env" => true,
-        "files" => key(2) == "template",
+        "files" => matches!(key(2), "template" | "password"),
         "on_change" => key(2) == "command" || (key(2) == "http" && key(3) == "body"),
         "verify" => key(1) == "command" || (key(1) == "http" && key(2) == "body"),
         "providers" => key(2) == "command",

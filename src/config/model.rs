@@ -143,6 +143,45 @@ pub enum Content {
         /// The format.
         format: Format,
     },
+    /// A keystore for a JVM.
+    #[cfg(feature = "keystore")]
+    Keystore(Keystore),
+}
+
+/// A keystore, made of the fields of a certificate.
+#[cfg(feature = "keystore")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keystore {
+    /// The secret's name.
+    pub secret: String,
+    /// Its format.
+    pub kind: KeystoreKind,
+    /// What is in it.
+    pub entries: Entries,
+    /// The name of the entry; of several, the first.
+    pub alias: String,
+    /// A template over several secrets.
+    pub password: String,
+}
+
+/// See [`Keystore::kind`].
+#[cfg(feature = "keystore")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeystoreKind {
+    /// PKCS#12.
+    Pkcs12,
+    /// Java's own.
+    Jks,
+}
+
+/// See [`Keystore::entries`].
+#[cfg(feature = "keystore")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// A private key with its certificate and that one's issuers.
+    Key,
+    /// Authorities to be trusted.
+    Trust,
 }
 
 /// An encoding of bytes as text.

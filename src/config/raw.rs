@@ -100,8 +100,15 @@ pub(super) struct File {
     pub(super) field: Option<String>,
     /// How the field's text encodes what is written; left out: it is written as it is.
     pub(super) decode: Option<Decode>,
-    /// All its fields, in a format.
+    /// All its fields, in a format; or a keystore, made of its certificate and key.
     pub(super) format: Option<Format>,
+    /// Of a keystore: its password, as a template.
+    pub(super) password: Option<String>,
+    /// Of a keystore: the name of its entry. Left out: the secret's name.
+    pub(super) alias: Option<String>,
+    /// Of a keystore: the private key with its certificates, or the authorities to be trusted.
+    #[schemars(extend("default" = "key"))]
+    pub(super) entries: Option<Entries>,
     /// Permission bits, where they differ from `output.mode`.
     pub(super) mode: Option<Mode>,
     /// Owner, where it differs from `output.owner`.
@@ -128,6 +135,17 @@ pub(super) enum Format {
     Toml,
     Env,
     Properties,
+    Pkcs12,
+    Jks,
+}
+
+/// What is in a keystore.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum Entries {
+    Key,
+    Trust,
 }
 
 /// What happens to the command on a change.

@@ -7,6 +7,8 @@ mod development;
 mod endpoints;
 mod flags;
 mod good;
+#[cfg(feature = "mock")]
+mod keystore;
 mod schema;
 
 use std::path::PathBuf;

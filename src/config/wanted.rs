@@ -29,6 +29,8 @@ pub(super) fn fields(config: &Config) -> BTreeMap<String, Shape> {
                     shapes.entry(secret.clone()).or_default().add([field.as_str()]);
                 }
                 Content::Format { .. } => {}
+                #[cfg(feature = "keystore")]
+                Content::Keystore(keystore) => template(&keystore.password, &mut shapes),
             }
         }
     }

@@ -10,6 +10,8 @@
 mod buffer;
 mod format;
 mod helpers;
+#[cfg(feature = "keystore")]
+mod keystore;
 mod paths;
 mod pem;
 mod template;
@@ -75,6 +77,14 @@ impl Renderer {
                     Content::Field { secret, .. } | Content::Format { secret, .. } => {
                         uses.insert(name.clone(), BTreeSet::from([secret.clone()]));
                     }
+                    #[cfg(feature = "keystore")]
+                    Content::Keystore(keystore) => match templates.add(name, &keystore.password) {
+                        Ok(mut secrets) => {
+                            secrets.insert(keystore.secret.clone());
+                            uses.insert(name.clone(), secrets);
+                        }
+                        Err(fault) => errors.push(fault.of_file(name, &file.place)),
+                    },
                 }
             }
         }
@@ -159,6 +169,13 @@ impl Renderer {
             }
             Content::Format { secret, format } => fields_of(secret)?
                 .map(|fields| format::write(*format, secret, fields).map_err(Fault::new))
+                .transpose(),
+            #[cfg(feature = "keystore")]
+            Content::Keystore(keystore) => fields_of(&keystore.secret)?
+                .map(|fields| {
+                    let password = self.templates.render(name, secrets)?;
+                    keystore::write(keystore, fields, &password).map_err(Fault::new)
+                })
                 .transpose(),
         }
     }

@@ -18,9 +18,11 @@ use serde_json::json;
 use crate::SOON;
 use crate::stage::ready;
 
+mod jvm;
 mod nginx;
 mod postgresql;
 mod programs;
+mod visitor;
 
 /// A page under `docs/applications`.
 struct Page {

@@ -1,4 +1,5 @@
-//! The one place that names a library of cryptography. A build that needs another one (FIPS) puts
+//! The one place that names a library of cryptography for TLS and signatures; keystores have one of their
+//! own (`render/keystore/crypto.rs`). A build that needs another one (FIPS) puts
 //! it here, behind a feature beside `ring`.
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::Context;
+use super::keystore;
 use super::template;
 use crate::config::model::{Content, Decode, File, Files, Format};
 use crate::config::raw;
@@ -35,6 +36,7 @@ pub(super) fn files(
             );
         }
         let place = cx.tree.place_of(&path).line();
+        let store = keystore::Raw::new(raw.password, raw.alias, raw.entries);
         let mode = cx.mode(raw.mode, &path.key("mode"));
         let owner = cx.user(raw.owner, &path.key("owner"));
         let group = cx.group(raw.group, &path.key("group"));
@@ -60,6 +62,7 @@ pub(super) fn files(
             field: raw.field,
             decode: raw.decode,
             format: raw.format,
+            keystore: store,
         };
         let content = self::content(content, &path, secrets, cx);
         if let (Some(content), None) = (content, wrong) {
@@ -118,6 +121,7 @@ struct Raw {
     field: Option<String>,
     decode: Option<raw::Decode>,
     format: Option<raw::Format>,
+    keystore: keystore::Raw,
 }
 
 fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -> Option<Content> {
@@ -131,7 +135,14 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
         cx.problem(&path.key("decode"), "`decode` goes with `field`; in a template write `| b64decode`");
     }
     let decode = raw.decode.map(|raw::Decode::Base64| Decode::Base64);
+    let kind = raw.format.and_then(keystore::kind);
+    if kind.is_none() {
+        raw.keystore.refuse(path, cx);
+    }
     match (raw.template, raw.secret, raw.field, raw.format) {
+        (None, Some(secret), None, Some(_)) if let Some(kind) = kind => {
+            keystore::content(kind, secret, raw.keystore, path, secrets, cx)
+        }
         (Some((text, _)), None, None, None) => Some(Content::Template(text)),
         (None, Some(secret), Some(field), None) => {
             if field.is_empty() {
@@ -146,6 +157,7 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
                 raw::Format::Toml => Format::Toml,
                 raw::Format::Env => Format::Env,
                 raw::Format::Properties => Format::Properties,
+                raw::Format::Pkcs12 | raw::Format::Jks => return None,
             };
             Some(Content::Format { secret, format })
         }

@@ -4,6 +4,7 @@
 mod actions;
 mod files;
 mod hooks;
+mod keystore;
 mod scalars;
 mod secrets;
 mod sections;

@@ -1,80 +1,15 @@
-use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use harness::{Nginx, TlsClient, eventually, tls, vault};
+use harness::{Nginx, TlsClient, eventually, vault};
 use leasehold_harness as harness;
 use serde_json::json;
 
+use super::super::visitor::{Life, visit};
 use super::super::{Page, Scene, replaced};
 use crate::SOON;
 
 const ROTATIONS: usize = 20;
-const PACE: Duration = Duration::from_millis(10);
-
-/// What a client went through that makes a new handshake every 10 ms.
-#[derive(Debug, Default)]
-struct Life {
-    handshakes: usize,
-    failures: Vec<String>,
-    /// The serial numbers that were in place, in their order.
-    placed: Vec<String>,
-    /// The serial numbers that were served, by their first time.
-    served: Vec<String>,
-    /// How many handshakes in a row were served what was in place.
-    settled: usize,
-}
-
-impl Life {
-    /// Notes what is in place; its number among all that were.
-    fn look(&mut self, certificate: &Path) -> usize {
-        let pem = fs::read_to_string(certificate).unwrap();
-        let serial = tls::serial(&pem).unwrap_or_else(|| panic!("no certificate: {pem}"));
-        if self.placed.last() != Some(&serial) {
-            assert!(!self.placed.contains(&serial), "it came back: {serial}");
-            self.placed.push(serial);
-        }
-        self.placed.len() - 1
-    }
-}
-
-fn visit(
-    client: &TlsClient,
-    nginx: std::net::SocketAddr,
-    certificate: &Path,
-    life: &Mutex<Life>,
-    stop: &AtomicBool,
-) {
-    while !stop.load(Ordering::Relaxed) {
-        let start = Instant::now();
-        let before = life.lock().unwrap().look(certificate);
-        let outcome = client.handshake(nginx);
-        let mut life = life.lock().unwrap();
-        let now = life.look(certificate);
-        life.handshakes += 1;
-        match outcome {
-            Err(why) => life.failures.push(why),
-            Ok(serial) => {
-                // The one that was in place before and the one that is now; none older.
-                let live = life.placed[before.saturating_sub(1)..=now].contains(&serial);
-                if !live {
-                    let why = format!("{serial} was served, and in place were {:?}", life.placed);
-                    life.failures.push(why);
-                }
-                let current = life.placed.last() == Some(&serial);
-                life.settled = if current { life.settled + 1 } else { 0 };
-                // Workers of before and after answer side by side for a moment.
-                if !life.served.contains(&serial) {
-                    life.served.push(serial);
-                }
-            }
-        }
-        drop(life);
-        std::thread::sleep(PACE.saturating_sub(start.elapsed()));
-    }
-}
 
 #[test]
 fn no_handshake_fails_over_twenty_rotations_and_what_is_served_is_one_of_two() {
