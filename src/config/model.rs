@@ -40,6 +40,8 @@ pub struct Config {
     pub output: Output,
     /// Whom to tell.
     pub on_change: Vec<Action>,
+    /// What a generation is tried with before it is published.
+    pub verify: Option<Verify>,
     /// How leases and the process live.
     pub lifecycle: Lifecycle,
     /// Ceilings.
@@ -76,6 +78,8 @@ pub struct Secret {
     pub on_expiry: OnExpiry,
     /// How often the store is asked whether the lease still lives, if at all.
     pub lookup: Option<Duration>,
+    /// How long a new credential takes to be known everywhere.
+    pub settle: Duration,
 }
 
 /// See `lifecycle.overlap`.
@@ -269,6 +273,24 @@ pub enum ActionKind {
     },
     /// A command or a request.
     Hook(Hook),
+}
+
+/// What a generation is tried with before it is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// What is run.
+    pub hook: Hook,
+    /// What becomes of a generation that is refused to the end.
+    pub on_failure: OnFailure,
+}
+
+/// See `verify.on_failure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The old one stays.
+    Keep,
+    /// It is published all the same.
+    Publish,
 }
 
 /// A command or a request that the configuration wants to be run.

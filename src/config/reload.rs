@@ -1,7 +1,7 @@
 //! What a changed configuration changes in a running process.
 //!
-//! Secrets, files, lifecycle, limits and log take effect. Providers, `on_change`, `exec`, `env`,
-//! directories and sockets do not: whoever can edit the file must not be able to send our
+//! Secrets, files, lifecycle, limits and log take effect. Providers, `on_change`, `verify`, `exec`,
+//! `env`, directories and sockets do not: whoever can edit the file must not be able to send our
 //! credentials elsewhere, and what is opened stays open. Those wait for a restart.
 
 use std::collections::BTreeMap;
@@ -41,6 +41,9 @@ pub fn reload_diff(old: &Config, new: &Config) -> Diff {
     keys!(needs_restart, output, directory, mode, owner, group, require_tmpfs);
     if old.on_change != new.on_change {
         needs_restart.push("on_change".to_owned());
+    }
+    if old.verify != new.verify {
+        needs_restart.push("verify".to_owned());
     }
     keys!(changes, lifecycle, startup_deadline, overlap, acknowledge, revoke_on_shutdown, revoke_delay);
     keys!(changes, lifecycle, revoke_timeout, application, heal_splay, reload);
@@ -88,6 +91,7 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
         exec: old.exec.clone(),
         output: old.output.clone(),
         on_change: old.on_change.clone(),
+        verify: old.verify.clone(),
         lifecycle,
         limits: new.limits.clone(),
         admin: old.admin.clone(),

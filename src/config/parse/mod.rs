@@ -8,6 +8,7 @@ mod scalars;
 mod secrets;
 mod sections;
 mod template;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -116,6 +117,7 @@ pub(super) fn parse(
     let exec = sections::exec(raw.exec.unwrap_or_default(), cx);
     let output = sections::output(raw.output.unwrap_or_default(), cx);
     let on_change = actions::actions(raw.on_change.unwrap_or_default(), &files, &secret_names, cx);
+    let verify = raw.verify.and_then(|raw| verify::verify(raw, &files, cx));
     let limits = sections::limits(raw.limits.unwrap_or_default());
     let admin = sections::admin(raw.admin.unwrap_or_default(), cx);
     let telemetry = sections::telemetry(raw.telemetry.unwrap_or_default(), cx);
@@ -136,6 +138,7 @@ pub(super) fn parse(
         exec,
         output,
         on_change,
+        verify,
         lifecycle,
         limits,
         admin,
