@@ -318,6 +318,26 @@ fn mistakes_about_actions_are_said() {
 }
 
 #[test]
+fn mistakes_about_the_check_are_said() {
+    snapshot!(after_secrets(&[
+        ("nothing in it", "verify: {}\n"),
+        ("a word", "verify: /bin/try\n"),
+        ("both kinds", "verify: { command: [/bin/try], http: { url: 'http://127.0.0.1/' } }\n"),
+        ("unknown key", "verify: { command: [/bin/try], retries: 3 }\n"),
+        ("unknown outcome", "verify: { command: [/bin/try], on_failure: ignore }\n"),
+        ("command that is relative", "verify: { command: [bin/try] }\n"),
+        ("command in one word", "verify: { command: ['try it'] }\n"),
+        ("variable of ours", "verify: { command: [a], environment: { LEASEHOLD_CANDIDATE: x } }\n"),
+        ("environment of a request", "verify: { http: { url: 'http://a/' }, environment: { A: b } }\n"),
+        ("http with wrong parts", "verify: { http: { url: 'http://me:pass@a/', expect: [] } }\n"),
+        ("time", "verify: { command: [a], timeout: 30 }\n"),
+        ("no time", "verify: { command: [a], timeout: 0s }\n"),
+        ("too much time", "verify: { command: [a], timeout: 2h }\n"),
+        ("nothing to try", "files: {}\nverify: { command: [a] }\n"),
+    ]));
+}
+
+#[test]
 fn mistakes_about_the_rest_are_said() {
     snapshot!(after_secrets(&[
         ("directory", "output: { directory: run/secrets }\n"),
