@@ -76,6 +76,17 @@ pub struct Secret {
     pub on_expiry: OnExpiry,
     /// How often the store is asked whether the lease still lives, if at all.
     pub lookup: Option<Duration>,
+    /// How long a new value takes to be known everywhere: it is not offered before.
+    pub settle: Duration,
+}
+
+/// See `verify.on_failure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The old set stays, and what is new is given back.
+    Keep,
+    /// The new set is put in place all the same.
+    Publish,
 }
 
 /// See `lifecycle.overlap`.
