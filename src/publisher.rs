@@ -8,14 +8,16 @@
 
 mod child;
 mod offer;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, Moment};
-use crate::config::model::{Files, Output};
+use crate::config::model::{Files, OnFailure, Output};
 use crate::events::{Event, Events};
 use crate::handover::{Entry, Handover};
 use crate::hook::Known;
@@ -27,6 +29,7 @@ use crate::volume::{self, Manifest, ManifestSecret, Set, Volume};
 
 pub use child::{Child, ChildEnvironment, Delivery, Line};
 pub use offer::{Answer, Lack, NoSet, Offer, Published, Refused, ToPublisher, Value};
+pub use verify::{Candidate, Check, Verdict};
 
 /// No offer for this long: what came is published.
 const QUIET: Duration = Duration::from_millis(100);
@@ -61,6 +64,8 @@ pub struct Publisher {
     renderer: Renderer,
     /// The command that `exec` runs.
     child: Option<Child>,
+    /// What a set has to pass.
+    check: Option<Checked>,
     /// Every secret that the set is made of.
     secrets: BTreeSet<String>,
     /// What is in place, or would be where there are no files.
@@ -87,6 +92,13 @@ pub struct Before {
     pub generation: Option<u64>,
     /// How far it was announced and acknowledged.
     pub standing: Standing,
+}
+
+/// See [`Publisher::with_check`].
+struct Checked {
+    check: Arc<dyn Check>,
+    on_failure: OnFailure,
+    first_until: Moment,
 }
 
 #[derive(Clone)]
@@ -120,6 +132,7 @@ impl Publisher {
             volume,
             renderer,
             child: None,
+            check: None,
             secrets,
             values: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -137,6 +150,14 @@ impl Publisher {
     #[must_use]
     pub fn with_child(mut self, child: Child) -> Self {
         self.child = Some(child);
+        self
+    }
+
+    /// The same with a check that a set has to pass. Where it is not passed, `on_failure` decides; over
+    /// the first set not before `first_until`.
+    #[must_use]
+    pub fn with_check(mut self, check: Arc<dyn Check>, on_failure: OnFailure, first_until: Moment) -> Self {
+        self.check = Some(Checked { check, on_failure, first_until });
         self
     }
 

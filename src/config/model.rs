@@ -78,7 +78,7 @@ pub struct Secret {
     pub on_expiry: OnExpiry,
     /// How often the store is asked whether the lease still lives, if at all.
     pub lookup: Option<Duration>,
-    /// How long a new credential takes to be known everywhere.
+    /// How long a new credential takes to be known everywhere: it is not offered before.
     pub settle: Duration,
 }
 
