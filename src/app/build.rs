@@ -17,7 +17,7 @@ use crate::config::model::{Choice, Files};
 use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
-use crate::hook::{Known, Surroundings};
+use crate::hook::{HookCheck, Known, Surroundings};
 use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
 use crate::notify_app::{self, Announcements, Standing};
 use crate::process::Programs;
@@ -88,6 +88,10 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         acknowledge: config.lifecycle.acknowledge.clone(),
         directory: config.output.directory.clone(),
     };
+    let check = config
+        .verify
+        .as_ref()
+        .map(|verify| (HookCheck::new(verify.hook.clone(), surroundings.clone()), verify.on_failure));
     let (announcements, announcer) = Announcements::new(plan, surroundings, board.clone(), events.clone());
     serving.spawn(announcer.run(cancel.clone()));
 
@@ -112,6 +116,13 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         names(&config),
         before,
     );
+    if let Some((check, on_failure)) = check {
+        if let Some(obstacle) = check.obstacle() {
+            events.emit(&Event::Warning { text: &obstacle });
+        }
+        let first_until = started + config.lifecycle.startup_deadline / 2;
+        publisher = publisher.with_check(Arc::new(check), on_failure, first_until);
+    }
     let command = command.map(|prepared| {
         let command::Prepared { foreground, name, child, line } = prepared;
         let links = supervisor::Links {
