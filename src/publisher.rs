@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, Moment};
-use crate::config::model::{Files, OnFailure, Output};
+use crate::config::model::{Files, OnFailure, Output, is_session_value};
 use crate::events::{Event, Events};
 use crate::handover::{Entry, Handover};
 use crate::hook::Known;
@@ -481,7 +481,7 @@ enum Moved {
 }
 
 fn manifest(values: &BTreeMap<String, Placed>, clock: &Clock) -> Manifest {
-    let secrets = values.iter().filter_map(|(name, placed)| {
+    let secrets = values.iter().filter(|(name, _)| !is_session_value(name)).filter_map(|(name, placed)| {
         let value = placed.value.as_ref().ok()?;
         Some((
             name.clone(),

@@ -13,7 +13,7 @@ use super::command::{self, Commanded};
 use super::{App, Failure, HandedOver, House, Mode, Signals, Successor};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
-use crate::config::model::{Choice, Files};
+use crate::config::model::{Choice, Files, session_value};
 use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
@@ -231,6 +231,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
 /// What each provider's keeper keeps, in the order of the providers' names.
 pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
     let lead = command::lead(config, mode);
+    let sessions = config.files.sessions();
     config
         .providers
         .iter()
@@ -264,7 +265,8 @@ pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
                 Mode::Init => LimitedUses::StaticReads,
                 Mode::Run | Mode::Exec => LimitedUses::Refused,
             };
-            Charge { name: name.clone(), identity, plans, session_rooms, limited_uses }
+            let session_file = sessions.contains(name).then_some(config.lifecycle.overlap);
+            Charge { name: name.clone(), identity, plans, session_rooms, session_file, limited_uses }
         })
         .collect()
 }
@@ -390,7 +392,8 @@ impl Patience<'_> {
     }
 }
 
-/// The names of all secrets.
+/// The names of all values that the set is made of: the secrets, and the sessions that are files.
 pub(super) fn names(config: &Config) -> BTreeSet<String> {
-    config.secrets.keys().cloned().collect()
+    let sessions = config.files.sessions();
+    config.secrets.keys().cloned().chain(sessions.iter().map(|provider| session_value(provider))).collect()
 }

@@ -145,6 +145,39 @@ pub enum Content {
         /// The format.
         format: Format,
     },
+    /// The session that leasehold itself uses at a provider, byte by byte.
+    Session {
+        /// The provider's name.
+        provider: String,
+    },
+}
+
+/// What the session of a provider is called among the values that files are made of. No secret can have
+/// such a name.
+pub fn session_value(provider: &str) -> String {
+    format!("{SESSION}{provider}")
+}
+
+/// Whether a value of this name is a session.
+pub fn is_session_value(name: &str) -> bool {
+    name.starts_with(SESSION)
+}
+
+const SESSION: &str = "session:";
+
+/// The one field of such a value.
+pub const SESSION_FIELD: &str = "credential";
+
+impl Files {
+    /// The providers whose session is a file.
+    pub fn sessions(&self) -> BTreeSet<String> {
+        let Self::Named(files) = self else { return BTreeSet::new() };
+        let session = |file: &File| match &file.content {
+            Content::Session { provider } => Some(provider.clone()),
+            _ => None,
+        };
+        files.values().filter_map(session).collect()
+    }
 }
 
 /// A file format for all fields of a secret.

@@ -92,7 +92,7 @@ pub(super) struct Secret {
     pub(super) settle: Option<Length>,
 }
 
-/// One file: a `template`, a `template_file`, or a `secret` with a `field` or a `format`.
+/// One file: a `template`, a `template_file`, a `secret` with a `field` or a `format`, or a `session`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -106,6 +106,8 @@ pub(super) struct File {
     pub(super) field: Option<String>,
     /// All its fields, in a format.
     pub(super) format: Option<Format>,
+    /// The name of a provider: the session (the token) that leasehold itself uses there.
+    pub(super) session: Option<String>,
     /// Permission bits, where they differ from `output.mode`.
     pub(super) mode: Option<Mode>,
     /// Owner, where it differs from `output.owner`.

@@ -58,10 +58,10 @@ pub fn reload_diff(old: &Config, new: &Config) -> Diff {
 /// The configuration to run with after a reload: `new` where a reload may change it, else `old`.
 ///
 /// # Errors
-/// One line for each secret of a provider that the running process does not have: the reload as a
-/// whole is refused then.
+/// One line for each secret of a provider that the running process does not have, and for each session
+/// that would be written anew: the reload as a whole is refused then.
 pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
-    let refused: Vec<String> = new
+    let mut refused: Vec<String> = new
         .secrets
         .iter()
         .filter(|(_, secret)| !old.providers.contains_key(&secret.provider))
@@ -74,6 +74,13 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
             )
         })
         .collect();
+    let written = old.files.sessions();
+    refused.extend(new.files.sessions().difference(&written).map(|provider| {
+        format!(
+            "files: the session of the provider \"{provider}\" was not written at the start; to hand our own \
+             credential to the application needs a restart"
+        )
+    }));
     if !refused.is_empty() {
         return Err(refused);
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Fatal, Keeper};
-use crate::config::model::OnExpiry;
+use crate::config::model::{OnExpiry, session_value};
 use crate::events::Event;
 use crate::handover::{Entry, EntryId, Role};
 use crate::publisher::{Answer, Lack, Offer, Published, Refused, ToPublisher, Value};
@@ -80,6 +80,9 @@ impl Keeper {
 
     /// The publisher answered an offer.
     pub(super) fn published(&mut self, answer: Answer) {
+        if answer.secret == session_value(&self.name) {
+            return self.session_published(answer);
+        }
         let now = self.links.clock.now();
         let Some(kept) = self.secrets.get_mut(&answer.secret) else { return };
         let Some(candidate) = kept.slot.candidate.take_if(|candidate| candidate.held.key == answer.key)

@@ -143,6 +143,7 @@ impl Keeper {
     fn reload(&mut self, charge: Charge) {
         let now = self.links.clock.now();
         self.session_rooms = charge.session_rooms;
+        self.replan_session_file(charge.session_file);
         let mut before = std::mem::take(&mut self.secrets);
         for (name, plan) in charge.plans {
             let kept = match before.remove(&name) {

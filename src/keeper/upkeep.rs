@@ -162,6 +162,7 @@ impl Keeper {
     /// Forgets a session and what is retired with it.
     pub(super) fn drop_session(&mut self, id: &str) {
         self.sessions.remove(id);
+        self.session_left(id);
         self.unrecord(&EntryId::session(&self.name, id));
         let mut gone = Vec::new();
         for kept in self.secrets.values_mut() {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use leasehold_core::{Fields, SecretBytes};
 
-use crate::config::model::{Content, File, Files, Output};
+use crate::config::model::{Content, File, Files, Output, SESSION_FIELD, session_value};
 use crate::volume::{Rendered, problem_of_component};
 pub(crate) use helpers::FILTERS;
 pub use paths::Paths;
@@ -74,6 +74,9 @@ impl Renderer {
                     },
                     Content::Field { secret, .. } | Content::Format { secret, .. } => {
                         uses.insert(name.clone(), BTreeSet::from([secret.clone()]));
+                    }
+                    Content::Session { provider } => {
+                        uses.insert(name.clone(), BTreeSet::from([session_value(provider)]));
                     }
                 }
             }
@@ -163,6 +166,11 @@ impl Renderer {
             Content::Format { secret, format } => fields_of(secret)?
                 .map(|fields| format::write(*format, secret, fields).map_err(Fault::new))
                 .transpose(),
+            Content::Session { provider } => {
+                let session = fields_of(&session_value(provider))?;
+                let credential = session.and_then(|fields| fields.get(SESSION_FIELD));
+                Ok(credential.map(|field| SecretBytes::new(field.bytes.expose().to_vec())))
+            }
         }
     }
 }

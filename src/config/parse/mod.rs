@@ -112,7 +112,8 @@ pub(super) fn parse(
     let lifecycle = sections::lifecycle(raw.lifecycle.unwrap_or_default(), cx);
     let secret_names = self::names(tree, "secrets");
     let secrets = secrets::secrets(raw.secrets.unwrap_or_default(), &names, &providers, &lifecycle, cx);
-    let files = files::files(raw.files, &secret_names, cx);
+    let known = files::Providers { names: &names, valid: &providers };
+    let files = files::files(raw.files, &secret_names, &known, cx);
     let env = files::env(raw.env.unwrap_or_default(), &secret_names, cx);
     let exec = sections::exec(raw.exec.unwrap_or_default(), cx);
     let output = sections::output(raw.output.unwrap_or_default(), cx);

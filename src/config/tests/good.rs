@@ -275,6 +275,25 @@ secrets:
 }
 
 #[test]
+fn a_reload_cannot_hand_our_session_to_the_application() {
+    let token = "files:\n  token: { session: vault, mode: \"0400\" }\n";
+    let (old, new) = (good(SMALL), good(&format!("{SMALL}{token}")));
+    assert_eq!(new.files.sessions().into_iter().collect::<Vec<_>>(), ["vault"]);
+    let refused = reloaded(&old, &new).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].contains("\"vault\""), "{refused:?}");
+    assert!(reloaded(&new, &old).is_ok() && reloaded(&new, &new).is_ok());
+}
+
+#[test]
+fn the_session_of_a_provider_without_a_log_in_is_no_file() {
+    let text = SMALL.replace("secrets:", "  local: { type: file, path: /run/x }\nsecrets:");
+    let files = Files::of(&[("leasehold.yaml", &format!("{text}files:\n  token: {{ session: local }}\n"))]);
+    let report = files.load(&[]).unwrap_err().to_string();
+    assert!(report.contains("files.token.session") && report.contains("no session of its own"), "{report}");
+    assert!(report.contains("\"local\" (type file)"), "{report}");
+}
+
+#[test]
 fn the_variables_that_may_hold_a_credential_are_known() {
     let files = Files::of(&[(
         "leasehold.yaml",
