@@ -62,8 +62,8 @@ impl SessionFile {
             || self.replaced.iter().any(|replaced| replaced.id == id)
     }
 
-    /// Until when it keeps a session that is not the current one.
-    pub(super) fn keeps(&self, id: &str, acknowledged: Option<u64>) -> Keeps {
+    /// Until when it keeps a session, which ends at `end` by itself.
+    pub(super) fn keeps(&self, id: &str, end: Option<Moment>, acknowledged: Option<u64>) -> Keeps {
         // Before the first answer nobody knows which one the file holds.
         let Some(current) = &self.current else { return Keeps::InUse };
         if current == id || self.offered.as_deref() == Some(id) {
@@ -74,7 +74,9 @@ impl SessionFile {
         };
         let acknowledged = acknowledged.is_some_and(|generation| generation >= replaced.generation);
         match replaced.awaits {
-            Awaits::Acknowledgement if !acknowledged => Keeps::InUse,
+            Awaits::Acknowledgement if !acknowledged => {
+                end.map_or(Keeps::InUse, |end| Keeps::Until(Some(end)))
+            }
             _ => Keeps::Until(Some(replaced.announced + replaced.overlap)),
         }
     }

@@ -214,7 +214,8 @@ impl Keeper {
         }
         let acknowledged = *self.links.acknowledged.borrow();
         let mut at = now;
-        match self.session_file.as_ref().map(|file| file.keeps(id, acknowledged)) {
+        let end = self.sessions.held(id).and_then(HeldSession::end);
+        match self.session_file.as_ref().map(|file| file.keeps(id, end, acknowledged)) {
             Some(Keeps::InUse) => return None,
             Some(Keeps::Until(until)) => at = until.map_or(at, |until| at.max(until)),
             None => {}
