@@ -36,12 +36,14 @@ mod oneline;
 mod outage;
 mod plain_machines;
 mod rotation;
+mod session_file;
 mod sessions;
 mod stage;
 mod status;
 mod successor;
 mod systemd;
 mod terminal;
+mod verify;
 mod volume;
 
 use std::time::Duration;
