@@ -174,6 +174,7 @@ impl Keeper {
         kept.slot.fetch_retry = Retry::default();
         kept.slot.busy = None;
         if let Some(candidate) = kept.slot.candidate.take() {
+            self.take_back_offer(name, &candidate.held.key);
             self.unrecord(&EntryId::held(&candidate.held.key));
             if candidate.held.is_revocable() {
                 self.orphan(name, &kept.plan.reference, candidate.held, Duration::ZERO);

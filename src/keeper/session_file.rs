@@ -12,7 +12,7 @@ use leasehold_core::{Field, Fields, SecretBytes, Shape};
 use super::Keeper;
 use crate::clock::Moment;
 use crate::config::model::{Overlap, SESSION_FIELD, session_value};
-use crate::publisher::{Answer, Offer, Published, ToPublisher, Value};
+use crate::publisher::{Answer, Offer, Published, Refusal, Refused, Replaced, ToPublisher, Value};
 use crate::schedule;
 use crate::slot::{Awaits, HeldSession, Retry};
 
@@ -25,10 +25,10 @@ pub(super) struct SessionFile {
     offered: Option<String>,
     retry: Retry,
     /// Those that it held before, and that live on.
-    replaced: Vec<Replaced>,
+    replaced: Vec<Former>,
 }
 
-struct Replaced {
+struct Former {
     id: String,
     /// Since when the file holds its successor.
     announced: Moment,
@@ -99,7 +99,11 @@ impl Keeper {
         let Some(session) = self.sessions.current().cloned() else { return };
         let Some(file) = &mut self.session_file else { return };
         let id = session.session.id.clone();
-        let in_place = file.current.as_ref().and_then(|id| self.sessions.held(id));
+        let overlap = file.overlap;
+        let replaces = file.current.as_ref().and_then(|id| self.sessions.held(id)).and_then(|held| {
+            let life = held.life.as_ref()?;
+            Some(Replaced { end: life.end, overlap: schedule::overlap(overlap, life.granted) })
+        });
         let offer = Offer {
             secret: session_value(&self.name),
             key: key(&id),
@@ -109,7 +113,7 @@ impl Keeper {
                 issued: session.issued,
                 expires: session.last_end(),
             }),
-            urgent: in_place.and_then(HeldSession::end),
+            replaces,
             splay: Duration::ZERO,
             answer: self.answer_to.clone(),
         };
@@ -122,12 +126,17 @@ impl Keeper {
     pub(super) fn session_published(&mut self, answer: Answer) {
         let now = self.links.clock.now();
         let Some(file) = &mut self.session_file else { return };
-        let Some(id) = file.offered.take_if(|id| key(id) == answer.key) else { return };
+        let Some(id) = file.offered.clone().filter(|id| key(id) == answer.key) else { return };
+        if let Err(Refused { how: Refusal::Tried, .. }) = answer.outcome {
+            return;
+        }
+        file.offered = None;
         match answer.outcome {
             Ok(published) => {
                 file.retry = Retry::default();
                 self.session_in_place(id, published);
             }
+            // It costs nothing to offer it again, and it is never given back for that.
             Err(_) => file.retry = schedule::retry(file.retry, None, None, now, &mut self.dice),
         }
     }
@@ -144,7 +153,7 @@ impl Keeper {
             let Some(held) = self.sessions.held(&before) else { continue };
             let granted = held.life.as_ref().map(|life| life.granted);
             file.forget(&before);
-            file.replaced.push(Replaced {
+            file.replaced.push(Former {
                 overlap: granted.map_or(Duration::ZERO, |granted| schedule::overlap(file.overlap, granted)),
                 id: before,
                 announced: published.announced,
@@ -156,8 +165,11 @@ impl Keeper {
 
     /// A session is no more: the generations that hold it may go.
     pub(super) fn session_left(&mut self, id: &str) {
-        if let Some(file) = &mut self.session_file {
-            file.forget(id);
+        let Some(file) = &mut self.session_file else { return };
+        file.forget(id);
+        if file.offered.take_if(|offered| offered == id).is_some() {
+            self.take_back_offer(&session_value(&self.name), &key(id));
+        } else {
             let _ = self.links.publisher.send(ToPublisher::Release { key: key(id) });
         }
     }

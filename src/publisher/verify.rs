@@ -1,8 +1,12 @@
 //! The candidate check: what `verify` asks before a set is put in place.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+
+use crate::clock::Moment;
+use crate::config::model::OnFailure;
 
 /// What a check says of a candidate. No value is in its words: they are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,4 +36,11 @@ pub struct Candidate {
 pub trait Check: Send + Sync {
     /// Looks at a candidate.
     async fn check(&self, candidate: &Candidate) -> Verdict;
+}
+
+/// See [`super::Publisher::with_check`].
+pub(super) struct Checked {
+    pub(super) check: Arc<dyn Check>,
+    pub(super) on_failure: OnFailure,
+    pub(super) first_until: Moment,
 }
