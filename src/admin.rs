@@ -44,7 +44,7 @@ use crate::notify_app::Acknowledged;
 use crate::status::Board;
 pub use report::{
     DrillReport, ErrorReport, GenerationReport, Health, NextReport, ProviderReport, Report, SecretReport,
-    State,
+    State, VerifyReport,
 };
 use socket::Socket;
 

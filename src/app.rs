@@ -284,6 +284,12 @@ impl House {
             }
         }
         missing.extend(snapshot.refused);
+        missing.extend(snapshot.verify.map(|verify| match verify.outcome {
+            "refused" => {
+                format!("verify refused the set {} times, at last with: {}", verify.tries, verify.said)
+            }
+            _ => format!("verify could not tell whether the set is good: {}", verify.said),
+        }));
         if missing.is_empty() {
             missing.push("no provider answered".to_owned());
         }

@@ -278,6 +278,33 @@ pub enum Event<'a> {
         /// Why.
         why: &'a str,
     },
+    /// `verify` has looked at a set before it is in place.
+    Checked {
+        /// The number that it is to get.
+        generation: u64,
+        /// `good`, `refused` or `unknown`.
+        outcome: &'static str,
+        /// What it said, where it is not good.
+        said: &'a str,
+        /// When it is asked again; `None`: not again.
+        again_in: Option<Duration>,
+        /// It said the same before.
+        repeated: bool,
+    },
+    /// A set is put in place that `verify` has not found good.
+    CheckOverruled {
+        /// Its number.
+        generation: u64,
+        /// What was said last.
+        why: &'a str,
+    },
+    /// A set is given up that `verify` has not found good.
+    CheckDecided {
+        /// The number that it would have got.
+        generation: u64,
+        /// What was said last.
+        why: &'a str,
+    },
     /// What a command of an action printed, without any value.
     ActionSaid {
         /// Which action.

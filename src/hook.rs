@@ -7,6 +7,7 @@
 //! its answer's body is neither kept nor shown. What a command prints is looked through before a line
 //! of it is shown: every value that [`Known`] has heard of stands there as `[redacted]`.
 
+mod check;
 mod command;
 mod failure;
 mod known;
@@ -21,6 +22,7 @@ use leasehold_core::{Environment, NoSpawn, Spawn};
 
 use crate::clock::Clock;
 use crate::config::model::{Hook, HookKind};
+pub use check::HookCheck;
 pub use command::missing;
 pub use failure::Failure;
 pub use known::Known;

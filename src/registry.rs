@@ -102,6 +102,13 @@ macro_rules! providers {
                 }
             }
 
+            /// Whether its sessions have a credential that an application could use.
+            pub fn has_session(&self) -> bool {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.has_session(),)*
+                }
+            }
+
             /// What can be seen to be wrong with a reference before the store is asked.
             pub(crate) fn check_reference(&self, reference: &SecretRef) -> Vec<Problem> {
                 match *self {

@@ -27,7 +27,7 @@ use crate::slot::{
 };
 
 pub use room::{
-    Lead, Room, Splay, lead, longest_room, margin, overlap, room, splay, splay_of_polled, widest,
+    Lead, Room, Splay, lead, longest_room, margin, overlap, room, settle, splay, splay_of_polled, widest,
 };
 
 /// The least time between two attempts at the same thing; only an expiry comes before it.
@@ -326,8 +326,9 @@ fn main_line<'s>(
         }
     }
     let is_polled = held.lease.is_none() && held.life.is_none();
-    if is_polled && slot.candidate.as_ref().is_some_and(|c| c.offer == Offered::No && c.retry.count > 0) {
-        // It cannot be published, and it costs nothing to see whether the store has something better.
+    if is_polled && slot.candidate.is_some() {
+        // It is not in place, maybe for long, and it costs nothing to see whether the store has something
+        // better.
         due.offer_some(successor(slot, rotate, now));
         return due.0;
     }

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub generation: Option<GenerationState>,
     /// Why the newest set could not be published, while that lasts.
     pub refused: Option<String>,
+    /// What `verify` said of a set that is not in place, while that lasts.
+    pub verify: Option<CheckState>,
     /// Latched by the first whole generation.
     pub ready: bool,
     /// What the running process cannot take over from a changed file without a restart.
@@ -52,6 +54,23 @@ pub struct Snapshot {
     pub handover: bool,
     /// A failure that is played.
     pub drill: Option<DrillState>,
+}
+
+/// A set that its check has not found good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckState {
+    /// `refused`, or `unknown`: it could not be told.
+    pub outcome: &'static str,
+    /// What the check said last.
+    pub said: String,
+    /// How often it was asked.
+    pub tries: u32,
+    /// Since when the set is tried.
+    pub since: Moment,
+    /// When it is asked again; `None`: it had the last word.
+    pub next: Option<Moment>,
+    /// Until when it is asked.
+    pub until: Option<Moment>,
 }
 
 /// A failure that is played.

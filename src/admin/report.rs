@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
 use crate::events::line::seconds;
-use crate::status::{LastError, ProviderState, SecretState, Snapshot};
+use crate::status::{CheckState, LastError, ProviderState, SecretState, Snapshot};
 use crate::supervisor::CommandState;
 
 /// Everything.
@@ -39,6 +39,9 @@ pub struct Report {
     pub missing_acknowledgements: Vec<String>,
     /// Why the newest set could not be published, while that lasts.
     pub refused: Option<String>,
+    /// What `verify` says of a newer set that is not in place, while that lasts.
+    #[serde(default)]
+    pub verify: Option<VerifyReport>,
     /// What a changed configuration file asks for and only a restart takes over.
     pub needs_restart: Vec<String>,
     /// The command, under `exec`.
@@ -50,6 +53,27 @@ pub struct Report {
     pub providers: BTreeMap<String, ProviderReport>,
     /// By secret.
     pub secrets: BTreeMap<String, SecretReport>,
+}
+
+/// A set that `verify` has not found good.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct VerifyReport {
+    /// `refused`, or `unknown`: it could not be told.
+    pub outcome: String,
+    /// What the check said last.
+    pub said: String,
+    /// How often it was asked.
+    pub tries: u32,
+    /// Since when the set is tried.
+    pub since: String,
+    /// For how long.
+    pub age_seconds: f64,
+    /// When it is asked again; none: it had the last word.
+    pub next: Option<String>,
+    /// In how long.
+    pub next_seconds: Option<f64>,
+    /// Until when it is asked, where that is known.
+    pub until: Option<String>,
 }
 
 /// A failure that is played.
@@ -232,6 +256,7 @@ impl Report {
                 false => Vec::new(),
             },
             refused: board.refused.clone(),
+            verify: board.verify.as_ref().map(|check| at.check(check)),
             needs_restart: board.needs_restart.clone(),
             command: board.command.as_ref().map(|command| at.command(command)),
             drill: board.drill.as_ref().map(|drill| DrillReport {
@@ -329,6 +354,19 @@ impl At<'_> {
             text: error.text.clone(),
             at: self.wall(error.at),
             count: error.count,
+        }
+    }
+
+    fn check(&self, check: &CheckState) -> VerifyReport {
+        VerifyReport {
+            outcome: check.outcome.to_owned(),
+            said: check.said.clone(),
+            tries: check.tries,
+            since: self.wall(check.since),
+            age_seconds: self.age(check.since),
+            next: check.next.map(|next| self.wall(next)),
+            next_seconds: check.next.map(|next| self.remaining(next)),
+            until: check.until.map(|until| self.wall(until)),
         }
     }
 

@@ -13,11 +13,11 @@ use super::command::{self, Commanded};
 use super::{App, Failure, HandedOver, House, Mode, Signals, Successor};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
-use crate::config::model::{Choice, Files};
+use crate::config::model::{Choice, Files, session_value};
 use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
-use crate::hook::{Known, Surroundings};
+use crate::hook::{HookCheck, Known, Surroundings};
 use crate::keeper::{self, Charge, Keeper, LimitedUses, Plan};
 use crate::notify_app::{self, Announcements, Standing};
 use crate::process::Programs;
@@ -88,6 +88,10 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         acknowledge: config.lifecycle.acknowledge.clone(),
         directory: config.output.directory.clone(),
     };
+    let check = config
+        .verify
+        .as_ref()
+        .map(|verify| (HookCheck::new(verify.hook.clone(), surroundings.clone()), verify.on_failure));
     let (announcements, announcer) = Announcements::new(plan, surroundings, board.clone(), events.clone());
     serving.spawn(announcer.run(cancel.clone()));
 
@@ -112,6 +116,13 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         names(&config),
         before,
     );
+    if let Some((check, on_failure)) = check {
+        if let Some(obstacle) = check.obstacle() {
+            events.emit(&Event::Warning { text: &obstacle });
+        }
+        let first_until = started + config.lifecycle.startup_deadline / 2;
+        publisher = publisher.with_check(Arc::new(check), on_failure, first_until);
+    }
     let command = command.map(|prepared| {
         let command::Prepared { foreground, name, child, line } = prepared;
         let links = supervisor::Links {
@@ -220,6 +231,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
 /// What each provider's keeper keeps, in the order of the providers' names.
 pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
     let lead = command::lead(config, mode);
+    let sessions = config.files.sessions();
     config
         .providers
         .iter()
@@ -253,7 +265,8 @@ pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
                 Mode::Init => LimitedUses::StaticReads,
                 Mode::Run | Mode::Exec => LimitedUses::Refused,
             };
-            Charge { name: name.clone(), identity, plans, session_rooms, limited_uses }
+            let session_file = sessions.contains(name).then_some(config.lifecycle.overlap);
+            Charge { name: name.clone(), identity, plans, session_rooms, session_file, limited_uses }
         })
         .collect()
 }
@@ -379,7 +392,8 @@ impl Patience<'_> {
     }
 }
 
-/// The names of all secrets.
+/// The names of all values that the set is made of: the secrets, and the sessions that are files.
 pub(super) fn names(config: &Config) -> BTreeSet<String> {
-    config.secrets.keys().cloned().collect()
+    let sessions = config.files.sessions();
+    config.secrets.keys().cloned().chain(sessions.iter().map(|provider| session_value(provider))).collect()
 }

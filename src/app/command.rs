@@ -3,6 +3,7 @@
 //! The first SIGTERM is passed on, and we go on renewing until the command has ended. The second one kills
 //! it, the third ends us at once (and the kernel the command with us).
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +94,13 @@ fn not_started(name: &str, failed: Failed) -> Failure {
 /// How much earlier a secret's rotation is due, since a restart comes before its successor is in use.
 pub(super) fn lead(config: &Config, mode: Mode) -> impl Fn(Option<&str>) -> Lead {
     let exec = &config.exec;
-    let full = Lead { fixed: exec.drain + exec.grace, splay: exec.splay.map_or(Splay::Auto, Splay::Fixed) };
+    let full = Lead {
+        fixed: exec.drain + exec.grace,
+        splay: exec.splay.map_or(Splay::Auto, Splay::Fixed),
+        ..Lead::default()
+    };
+    let settle: BTreeMap<String, Duration> =
+        config.secrets.iter().map(|(name, secret)| (name.clone(), secret.settle)).collect();
     // The templates were compiled when the house was built, or by whoever took over the new plan.
     let used = Variables::new(&config.env, &Paths::new(&config.files, &config.output))
         .map(|variables| variables.uses().clone())
@@ -106,7 +113,9 @@ pub(super) fn lead(config: &Config, mode: Mode) -> impl Fn(Option<&str>) -> Lead
             // A session may have any of them.
             (Mode::Exec, None) => secret.map_or(!used.is_empty(), |secret| used.contains(secret)),
         };
-        if restarts { full } else { Lead::default() }
+        let lead = if restarts { full } else { Lead::default() };
+        let settle = secret.and_then(|secret| settle.get(secret).copied()).unwrap_or_default();
+        Lead { settle, ..lead }
     }
 }
 

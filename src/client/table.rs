@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::columns::{Cell, Column, Step, table};
 use super::view::{Line, Style, View, bar, wrapped, write};
-use crate::admin::{ErrorReport, Health, NextReport, Report, SecretReport, State};
+use crate::admin::{ErrorReport, Health, NextReport, Report, SecretReport, State, VerifyReport};
 use crate::events::line::{human, one_line};
 
 /// A bar's columns at first, at least and at most.
@@ -81,6 +81,9 @@ fn head(report: &Report, view: &View) -> Vec<Line> {
     if let Some(why) = &report.refused {
         say(Style::Bad, &format!("a newer set could not be published: {}", one_line(why)));
     }
+    if let Some(check) = &report.verify {
+        say(Style::Bad, &verify(check));
+    }
     for what in &report.needs_restart {
         say(Style::Warning, &format!("needs a restart: {}", one_line(what)));
     }
@@ -98,6 +101,21 @@ fn head(report: &Report, view: &View) -> Vec<Line> {
         say(Style::Warning, "leasehold is ending");
     }
     lines
+}
+
+/// "verify refuses a newer set: no login; 3 tries in 12s, the next in 4s".
+fn verify(check: &VerifyReport) -> String {
+    let what = match check.outcome.as_str() {
+        "refused" => "refuses a newer set",
+        _ => "cannot tell whether a newer set is good",
+    };
+    let tries = if check.tries == 1 { "1 try".to_owned() } else { format!("{} tries", check.tries) };
+    let next = match check.next_seconds {
+        Some(wait) => format!("the next in {}", length(wait)),
+        None => "that was the last word".to_owned(),
+    };
+    let age = length(check.age_seconds);
+    format!("verify {what}: {}; {tries} in {age}, {next}", one_line(&check.said))
 }
 
 fn providers(report: &Report, view: &View) -> Vec<Line> {

@@ -226,6 +226,14 @@ async fn the_table_shows_what_is_held_and_until_when() {
         board.ready = true;
         board.acknowledged = Some(3);
         board.refused = Some("no space left".to_owned());
+        board.verify = Some(crate::status::CheckState {
+            outcome: "refused",
+            said: "command /bin/try: it ended with exit code 1".to_owned(),
+            tries: 3,
+            since: start,
+            next: None,
+            until: None,
+        });
         board.needs_restart = vec!["providers.vault.address".to_owned()];
         let files = vec!["db.env".to_owned(), "tls.crt".to_owned()];
         let actions = [("signal HUP to nginx".to_owned(), "done".to_owned())].into();

@@ -11,7 +11,7 @@ use super::model::{Action, Choice, Config, Overlap, RequireTmpfs, StateDirectory
 use super::reading::{Before, Reading};
 use super::tree::{Entry, Kind, Node, Scalar, Style};
 use super::wanted;
-use crate::registry;
+use crate::{hook, registry};
 
 /// How somebody develops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Development {
     pub root: PathBuf,
     /// How the stores are.
     pub stores: registry::Development,
-    /// Whether `on_change` is run.
+    /// Whether `on_change` and `verify` are run.
     pub actions: Actions,
     /// What was read and is not done here: `on_change`, where it is not run.
     pub left_out: Vec<Action>,
@@ -75,9 +75,11 @@ impl Development {
         config.admin.uids = vec![Uid::Own];
         config.telemetry.listen = None;
         if self.stores.speed.is_none() {
-            // They were meant for TTLs that are not those of the mock.
+            // They were meant for TTLs, and for stores, that are not those of the mock.
             config.lifecycle.overlap = Overlap::Auto;
-            config.secrets.values_mut().for_each(|secret| secret.overlap = Overlap::Auto);
+            for secret in config.secrets.values_mut() {
+                (secret.overlap, secret.settle) = (Overlap::Auto, Duration::ZERO);
+            }
         }
         for secret in config.secrets.values_mut() {
             // Part of a secret is a secret of its own here: nobody knows the rest of it.
@@ -90,10 +92,14 @@ impl Development {
             (secret.reference.version, secret.reference.stage) = (None, None);
         }
         let mut development = self.clone();
+        development.notes = before.notes;
         if development.actions == Actions::Name {
             development.left_out = std::mem::take(&mut config.on_change);
+            if let Some(verify) = config.verify.take() {
+                let label = hook::label(&verify.hook.kind);
+                development.notes.push(format!("verify ({label}) is not run here: --actions runs it"));
+            }
         }
-        development.notes = before.notes;
         config.reading = Reading::Development(Box::new(development));
         config
     }

@@ -40,6 +40,8 @@ pub struct Config {
     pub output: Output,
     /// Whom to tell.
     pub on_change: Vec<Action>,
+    /// What a generation is tried with before it is published.
+    pub verify: Option<Verify>,
     /// How leases and the process live.
     pub lifecycle: Lifecycle,
     /// Ceilings.
@@ -76,6 +78,8 @@ pub struct Secret {
     pub on_expiry: OnExpiry,
     /// How often the store is asked whether the lease still lives, if at all.
     pub lookup: Option<Duration>,
+    /// How long a new credential takes to be known everywhere: it is not offered before.
+    pub settle: Duration,
 }
 
 /// See `lifecycle.overlap`.
@@ -143,6 +147,11 @@ pub enum Content {
         /// The format.
         format: Format,
     },
+    /// The session that leasehold itself uses at a provider, byte by byte.
+    Session {
+        /// The provider's name.
+        provider: String,
+    },
     /// A keystore for a JVM.
     #[cfg(feature = "keystore")]
     Keystore(Keystore),
@@ -189,6 +198,34 @@ pub enum Entries {
 pub enum Decode {
     /// Either alphabet, padded or not.
     Base64,
+}
+
+/// What the session of a provider is called among the values that files are made of. No secret can have
+/// such a name.
+pub fn session_value(provider: &str) -> String {
+    format!("{SESSION}{provider}")
+}
+
+/// Whether a value of this name is a session.
+pub fn is_session_value(name: &str) -> bool {
+    name.starts_with(SESSION)
+}
+
+const SESSION: &str = "session:";
+
+/// The one field of such a value.
+pub const SESSION_FIELD: &str = "credential";
+
+impl Files {
+    /// The providers whose session is a file.
+    pub fn sessions(&self) -> BTreeSet<String> {
+        let Self::Named(files) = self else { return BTreeSet::new() };
+        let session = |file: &File| match &file.content {
+            Content::Session { provider } => Some(provider.clone()),
+            _ => None,
+        };
+        files.values().filter_map(session).collect()
+    }
 }
 
 /// A file format for all fields of a secret.
@@ -317,6 +354,24 @@ pub enum ActionKind {
     },
     /// A command or a request.
     Hook(Hook),
+}
+
+/// What a generation is tried with before it is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// What is run.
+    pub hook: Hook,
+    /// What becomes of a generation that is refused to the end.
+    pub on_failure: OnFailure,
+}
+
+/// See `verify.on_failure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The old one stays.
+    Keep,
+    /// It is published all the same.
+    Publish,
 }
 
 /// A command or a request that the configuration wants to be run.

@@ -37,6 +37,8 @@ pub(super) struct Raw {
     pub(super) output: Option<Output>,
     /// Whom to tell about a change.
     pub(super) on_change: Option<Vec<Action>>,
+    /// What a new generation is tried with before it is published: `command` or `http`.
+    pub(super) verify: Option<Verify>,
     /// How leases and the process live.
     pub(super) lifecycle: Option<Lifecycle>,
     /// Ceilings.
@@ -84,9 +86,13 @@ pub(super) struct Secret {
     pub(super) revoke: Option<bool>,
     /// How often the store is asked whether the lease still lives. Left out: never.
     pub(super) lookup: Option<Length>,
+    /// How long a new credential takes to be known everywhere: so long it is not tried by `verify`, nor
+    /// published.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) settle: Option<Length>,
 }
 
-/// One file: a `template`, a `template_file`, or a `secret` with a `field` or a `format`.
+/// One file: a `template`, a `template_file`, a `secret` with a `field` or a `format`, or a `session`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -109,6 +115,8 @@ pub(super) struct File {
     /// Of a keystore: the private key with its certificates, or the authorities to be trusted.
     #[schemars(extend("default" = "key"))]
     pub(super) entries: Option<Entries>,
+    /// The name of a provider: the session (the token) that leasehold itself uses there.
+    pub(super) session: Option<String>,
     /// Permission bits, where they differ from `output.mode`.
     pub(super) mode: Option<Mode>,
     /// Owner, where it differs from `output.owner`.
@@ -236,6 +244,34 @@ pub(super) struct Action {
     /// How often it is tried again.
     #[schemars(extend("default" = 3, "maximum" = 10))]
     pub(super) retries: Option<u32>,
+}
+
+/// What a new generation is tried with before it is published: `command` or `http`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Verify {
+    /// A program and its arguments, run in leasehold's own container. 0: the generation is good. 75: it
+    /// could not tell. Anything else: it is refused.
+    pub(super) command: Option<Vec<String>>,
+    /// What the command finds in its environment, beside PATH and LEASEHOLD_….
+    pub(super) environment: Option<BTreeMap<String, String>>,
+    /// A request. An expected status: the generation is good. Any other: it is refused.
+    pub(super) http: Option<Http>,
+    /// How long one try may take.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) timeout: Option<Length>,
+    /// What becomes of a generation that is still refused when the old one is about to end: `keep` leaves
+    /// the old one, `publish` publishes it all the same.
+    #[schemars(extend("default" = "keep"))]
+    pub(super) on_failure: Option<OnFailure>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum OnFailure {
+    Keep,
+    Publish,
 }
 
 /// A request. No redirect is followed, no proxy used.

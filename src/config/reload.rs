@@ -1,6 +1,6 @@
 //! What a changed configuration changes in a running process.
 //!
-//! Secrets, files, lifecycle, limits and log take effect. Providers, `on_change`, `exec`,
+//! Secrets, files, lifecycle, limits and log take effect. Providers, `on_change`, `verify`, `exec`,
 //! directories and sockets do not: whoever can edit the file must not be able to send our
 //! credentials elsewhere, and what is opened stays open. Those wait for a restart.
 //!
@@ -47,6 +47,9 @@ pub fn reload_diff(old: &Config, new: &Config) -> Diff {
     if old.on_change != new.on_change {
         needs_restart.push("on_change".to_owned());
     }
+    if old.verify != new.verify {
+        needs_restart.push("verify".to_owned());
+    }
     keys!(changes, lifecycle, startup_deadline, overlap, acknowledge, revoke_on_shutdown, revoke_delay);
     keys!(changes, lifecycle, revoke_timeout, application, heal_splay, reload);
     keys!(needs_restart, lifecycle, state_directory);
@@ -60,10 +63,10 @@ pub fn reload_diff(old: &Config, new: &Config) -> Diff {
 /// The configuration to run with after a reload: `new` where a reload may change it, else `old`.
 ///
 /// # Errors
-/// One line for each secret of a provider that the running process does not have: the reload as a
-/// whole is refused then.
+/// One line for each secret of a provider that the running process does not have, and for each session
+/// that would be written anew: the reload as a whole is refused then.
 pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
-    let refused: Vec<String> = new
+    let mut refused: Vec<String> = new
         .secrets
         .iter()
         .filter(|(_, secret)| !old.providers.contains_key(&secret.provider))
@@ -76,6 +79,13 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
             )
         })
         .collect();
+    let written = old.files.sessions();
+    refused.extend(new.files.sessions().difference(&written).map(|provider| {
+        format!(
+            "files: the session of the provider \"{provider}\" was not written at the start; to hand our own \
+             credential to the application needs a restart"
+        )
+    }));
     if !refused.is_empty() {
         return Err(refused);
     }
@@ -93,6 +103,7 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
         exec: old.exec.clone(),
         output: old.output.clone(),
         on_change: old.on_change.clone(),
+        verify: old.verify.clone(),
         lifecycle,
         limits: new.limits.clone(),
         admin: old.admin.clone(),

@@ -28,7 +28,7 @@ pub(super) fn fields(config: &Config) -> BTreeMap<String, Shape> {
                 Content::Field { secret, field, .. } => {
                     shapes.entry(secret.clone()).or_default().add([field.as_str()]);
                 }
-                Content::Format { .. } => {}
+                Content::Format { .. } | Content::Session { .. } => {}
                 #[cfg(feature = "keystore")]
                 Content::Keystore(keystore) => template(&keystore.password, &mut shapes),
             }

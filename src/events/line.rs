@@ -278,6 +278,38 @@ impl<'a> Line<'a> {
                     format!("could not publish a new generation, the one in place stays for now: {why}");
                 Self::new(L::ERROR, "publish_refused", text)
             }
+            Event::Checked { generation, outcome, said, again_in, repeated } => {
+                let again = again_in
+                    .map(|wait| format!("; asked again in {:.1} s", wait.as_secs_f64()))
+                    .unwrap_or_default();
+                let (level, text) = match outcome {
+                    "good" => (L::INFO, format!("verify finds generation {generation} good")),
+                    "refused" => (
+                        if repeated { L::DEBUG } else { L::WARN },
+                        format!(
+                            "verify refuses generation {generation}, it is not put in place: {said}{again}"
+                        ),
+                    ),
+                    _ => (
+                        if repeated { L::DEBUG } else { L::WARN },
+                        format!("verify cannot tell whether generation {generation} is good: {said}{again}"),
+                    ),
+                };
+                Self::new(level, "verified", text).generation(generation)
+            }
+            Event::CheckOverruled { generation, why } => {
+                let text = format!(
+                    "generation {generation} is put in place all the same (verify.on_failure is publish): {why}"
+                );
+                Self::new(L::WARN, "verify_overruled", text).generation(generation)
+            }
+            Event::CheckDecided { generation, why } => {
+                let text = format!(
+                    "generation {generation} is given up, what is in place stays, and what was minted for it is \
+                     given back (verify.on_failure is keep): {why}"
+                );
+                Self::new(L::ERROR, "verify_failed", text).generation(generation)
+            }
             Event::ActionSaid { action, line, failed } => {
                 let level = if failed { L::WARN } else { L::INFO };
                 Self::new(level, "action_said", format!("{action} says: {line}"))

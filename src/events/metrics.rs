@@ -64,6 +64,7 @@ pub(super) struct Metrics {
     requests: Counters,
     durations: Durations,
     reload_failures: Counter,
+    checks: Counters,
 }
 
 impl fmt::Debug for Metrics {
@@ -84,6 +85,7 @@ impl Metrics {
             requests: Counters::default(),
             durations: Durations::new_with_constructor(request_durations),
             reload_failures: Counter::default(),
+            checks: Counters::default(),
         };
         let registry = &mut metrics.registry;
         // The registry adds `_total` to counters and a full stop to help texts.
@@ -100,6 +102,11 @@ impl Metrics {
             &metrics.revocations,
         );
         counters("leasehold_actions", "Actions that announced a generation", &metrics.actions);
+        counters(
+            "leasehold_verify",
+            "What was said of sets before they were in place; published: in place all the same",
+            &metrics.checks,
+        );
         counters("leasehold_requests", "Requests on the wire", &metrics.requests);
         registry.register(
             "leasehold_request_duration_seconds",
@@ -134,6 +141,8 @@ impl Metrics {
                 labels.extend(name.map(|name| ("action", name.to_owned())));
                 one(&self.actions, outcome(labels, error.map_or("ok", |_| "failed")));
             }
+            Event::Checked { outcome: said, .. } => one(&self.checks, outcome(Labels::new(), said)),
+            Event::CheckOverruled { .. } => one(&self.checks, outcome(Labels::new(), "published")),
             Event::ReloadRefused { .. } => {
                 self.reload_failures.inc();
             }

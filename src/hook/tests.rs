@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use leasehold_core::{Failed, Fields, Program, Ran, SecretBytes, Status};
 
 use super::*;
+use crate::publisher::{Candidate, Check as _, Verdict};
 
 /// Answers every program with what it was told, and keeps what it was asked.
 struct Stage(std::sync::Mutex<Vec<Program>>, fn() -> Result<Ran, Failed>);
@@ -140,4 +141,47 @@ fn a_program_that_is_not_there_or_not_executable_is_seen_before_it_is_needed() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path().join("reload"), mode).unwrap();
     assert_eq!(look("reload"), None);
+}
+
+fn candidate(directory: &str) -> Candidate {
+    Candidate { directory: Some(directory.into()), generation: 8, changed: vec!["db.env".into()] }
+}
+
+async fn verdict(answer: fn() -> Result<Ran, Failed>) -> Verdict {
+    let stage = Arc::new(Stage(Default::default(), answer));
+    let known = Known::default();
+    let mut fields = Fields::new();
+    fields.insert_text("password", "s3cret-value".to_owned());
+    let fields = Arc::new(fields);
+    known.fields(&fields);
+    let check = HookCheck::new(command(&[]), surroundings(&stage, known));
+    let verdict = check.check(&candidate("/run/x/..8")).await;
+    let asked = stage.0.lock().unwrap();
+    let of = |name: &str| asked[0].environment[name].expose_text().unwrap().to_owned();
+    assert_eq!((of("LEASEHOLD_CANDIDATE"), of("LEASEHOLD_GENERATION")), ("/run/x/..8".into(), "8".into()));
+    verdict
+}
+
+#[tokio::test]
+async fn a_check_refuses_by_its_exit_code_and_could_not_tell_where_it_did_not_get_to_an_answer() {
+    assert_eq!(verdict(|| ran(0, b"", b"")).await, Verdict::Good);
+    let refused = verdict(|| ran(1, b"", b"login failed for s3cret-value\n")).await;
+    let words = "command /bin/reload: it ended with exit code 1 (it said: login failed for [redacted])";
+    assert_eq!(refused, Verdict::Refused(words.to_owned()));
+    let undecided: [fn() -> Result<Ran, Failed>; 3] = [
+        || ran(75, b"", b"not known yet\n"),
+        || Err(Failed::NotFound),
+        || Err(Failed::TimedOut(Duration::from_secs(7))),
+    ];
+    for answer in undecided {
+        let verdict = verdict(answer).await;
+        assert!(matches!(&verdict, Verdict::Unknown(words) if !words.is_empty()), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_program_of_the_check_that_is_missing_is_said_before_it_is_needed() {
+    let check = HookCheck::new(command(&[]), Surroundings::bare(Clock::boot()));
+    let obstacle = check.obstacle().unwrap();
+    assert!(obstacle.starts_with("verify, command /bin/reload: as things are it will fail"), "{obstacle}");
 }

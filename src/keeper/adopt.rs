@@ -214,8 +214,10 @@ impl Keeper {
                     if held.life.is_none() {
                         kept.slot.poll_at = Some(now);
                     }
-                    kept.slot.candidate =
-                        Some(Candidate { held, offer: Offered::No, retry: Retry::default() });
+                    let retry = self.settling(&secret, &held, held.issued);
+                    if let Some(kept) = self.secrets.get_mut(&secret) {
+                        kept.slot.candidate = Some(Candidate { held, offer: Offered::No, retry });
+                    }
                 }
                 // An older one that was in use when its successor was recorded, or one that is
                 // configured otherwise now: in use until its successor is published.

@@ -123,6 +123,7 @@ impl Keeper {
     /// adopted: then a process that fails leaves it alone.
     fn is_in_use(&self, id: &str) -> bool {
         self.adopted.contains(id)
+            || self.session_file.as_ref().is_some_and(|file| file.holds(id))
             || self.secrets.values().any(|kept| {
                 let candidate = kept
                     .slot

@@ -129,13 +129,33 @@ impl Keeper {
         kept.slot.renew_retry = Retry::default();
         kept.slot.lookup_retry = Retry::default();
         let fingerprint = kept.plan.fingerprint.clone();
-        kept.slot.candidate =
-            Some(Candidate { held: held.clone(), offer: Offered::No, retry: Retry::default() });
+        let retry = self.settling(name, &held, now);
+        let Some(kept) = self.secrets.get_mut(name) else { return };
+        kept.slot.candidate = Some(Candidate { held: held.clone(), offer: Offered::No, retry });
         self.say_overlap(name, &held);
         self.record_held(name, fingerprint, &held, Role::Current);
         if let Some(unseen) = unseen {
             self.give_up(name, &reference, unseen, room.overlap);
         }
+    }
+
+    /// When something that came at `came` is first offered: once it is known everywhere, and while what it
+    /// replaces still lives.
+    pub(super) fn settling(&self, name: &str, held: &Held, came: Moment) -> Retry {
+        let Some(kept) = self.secrets.get(name) else { return Retry::default() };
+        let grant = schedule::effective_grant(held, self.sessions.held(&held.session));
+        let settle = schedule::settle(&kept.plan.policy.room, grant);
+        if settle.is_zero() {
+            return Retry::default();
+        }
+        let now = self.links.clock.now();
+        let end = kept.slot.current.as_ref().filter(|_| !kept.slot.expired).and_then(|current| {
+            let session = self.sessions.held(&current.session);
+            let grant = schedule::effective_grant(current, session)?;
+            Some(schedule::effective_end(current, session)?.before(schedule::margin(grant)))
+        });
+        let at = end.map_or(came + settle, |end| end.min(came + settle));
+        Retry { at: Some(at.max(now)), ..Retry::default() }
     }
 
     /// A candidate was overtaken by another before its publication was confirmed: it has died meanwhile, or

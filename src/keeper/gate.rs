@@ -97,7 +97,9 @@ impl Keeper {
     /// When this work may start: `None` where only an event can let it.
     pub(super) fn gated(&mut self, at: Moment, work: &Work, now: Moment) -> Option<Moment> {
         match work {
-            Work::Secret(_, Action::Offer | Action::Expire | Action::Forget { .. }) => return Some(at),
+            Work::OfferSession | Work::Secret(_, Action::Offer | Action::Expire | Action::Forget { .. }) => {
+                return Some(at);
+            }
             _ if self.inflight.len() >= MOST_IN_FLIGHT => return None,
             _ => {}
         }
@@ -127,6 +129,7 @@ impl Keeper {
                 let orphan = self.orphans.iter().find(|orphan| orphan.held.key == *key)?;
                 (Operation::Revoke, self.provider.describe(&orphan.reference).group)
             }
+            Work::OfferSession => return None,
             Work::Secret(name, action) => (operation(action), self.traits(name)?.group),
         };
         Some((operation, group))

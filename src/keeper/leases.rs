@@ -120,6 +120,7 @@ impl Keeper {
                 let at = schedule::heal_at(kept.slot.suspect, &kept.plan.policy, now, &mut self.dice);
                 lose(kept, at);
                 if let Some(candidate) = kept.slot.candidate.take() {
+                    self.take_back_offer(name, &candidate.held.key);
                     self.unrecord(&EntryId::held(&candidate.held.key));
                 }
                 self.links.events.emit(&Event::LeaseLost {

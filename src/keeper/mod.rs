@@ -21,6 +21,7 @@ mod login;
 mod offers;
 mod orders;
 mod requests;
+mod session_file;
 mod sessions;
 mod show;
 mod upkeep;
@@ -34,7 +35,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Moment};
-use crate::config::model::OnExpiry;
+use crate::config::model::{OnExpiry, Overlap};
 use crate::events::{Event, Events};
 use crate::handover::{Entry, EntryId, Handover};
 use crate::publisher::{Answer, ToPublisher};
@@ -47,6 +48,7 @@ pub use orders::{Order, Refreshed};
 
 use gate::Gate;
 use requests::Done;
+use session_file::SessionFile;
 use sessions::Sessions;
 
 /// Requests to one store at once.
@@ -117,6 +119,8 @@ pub struct Charge {
     pub plans: BTreeMap<String, Plan>,
     /// The room that their successors need: a session is replaced by the widest of it earlier.
     pub session_rooms: Vec<Room>,
+    /// Where the session itself is a file: its overlap.
+    pub session_file: Option<Overlap>,
     /// Which commands may hold a credential that serves a limited number of requests.
     pub limited_uses: LimitedUses,
 }
@@ -140,6 +144,8 @@ pub struct Keeper {
     secrets: BTreeMap<String, Kept>,
     orphans: Vec<Orphan>,
     sessions: Sessions,
+    /// The file that holds the session, where there is one.
+    session_file: Option<SessionFile>,
     gate: Gate,
     phase: Phase,
     /// The store does not let us revoke single leases, and that was said.
@@ -208,6 +214,7 @@ enum Work {
     RevokeSession(String),
     Secret(String, Action),
     RevokeOrphan(String),
+    OfferSession,
 }
 
 impl Keeper {
@@ -224,6 +231,7 @@ impl Keeper {
             secrets,
             orphans: Vec::new(),
             sessions: Sessions::default(),
+            session_file: charge.session_file.map(SessionFile::new),
             gate: Gate::default(),
             phase: Phase::Running,
             revocation_denied: false,
@@ -325,6 +333,7 @@ impl Keeper {
                 due.push((at, Work::RevokeOrphan(orphan.held.key.clone())));
             }
         }
+        due.extend(self.session_file_due(now).map(|at| (at, Work::OfferSession)));
         due.sort_by_key(|(at, _)| *at);
         due
     }
@@ -345,6 +354,7 @@ impl Keeper {
             Work::LookupSession(id) => self.start_session_lookup(&id, now),
             Work::RevokeSession(id) => self.start_session_revocation(&id),
             Work::RevokeOrphan(key) => self.start_orphan_revocation(&key),
+            Work::OfferSession => self.offer_session(),
             Work::Secret(name, action) => match action {
                 Action::Fetch => self.start_fetch(&name, now),
                 Action::Renew => self.start_renewal(&name, now),

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use super::{Fatal, Keeper};
-use crate::config::model::OnExpiry;
+use crate::config::model::{OnExpiry, session_value};
 use crate::events::Event;
 use crate::handover::{Entry, EntryId, Role};
-use crate::publisher::{Answer, Lack, Offer, Published, Refused, ToPublisher, Value};
+use crate::publisher::{Answer, Lack, Offer, Published, Refusal, Refused, Replaced, ToPublisher, Value};
 use crate::schedule;
 use crate::slot::{Candidate, Held, Offered, Retiring, Retry, Revocation, Want};
+
+/// How long a secret is not minted again after its check has finally refused one.
+const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 
 impl Keeper {
     /// Offers the lack of a value.
@@ -18,7 +21,7 @@ impl Keeper {
             secret: name.to_owned(),
             key: String::new(),
             value: Err(lack),
-            urgent: None,
+            replaces: None,
             splay: Duration::ZERO,
             answer: self.answer_to.clone(),
         };
@@ -28,11 +31,13 @@ impl Keeper {
 
     /// Offers the candidate.
     pub(super) fn offer(&mut self, name: &str) {
-        let urgent = self
-            .secrets
-            .get(name)
-            .and_then(|kept| kept.slot.current.as_ref())
-            .and_then(|current| schedule::effective_end(current, self.sessions.held(&current.session)));
+        let replaces = self.secrets.get(name).and_then(|kept| {
+            let current = kept.slot.current.as_ref()?;
+            let session = self.sessions.held(&current.session);
+            let grant = schedule::effective_grant(current, session).unwrap_or_default();
+            let overlap = schedule::overlap(kept.plan.policy.room.overlap, grant);
+            Some(Replaced { end: schedule::effective_end(current, session)?, overlap })
+        });
         let splay = self.splay(name);
         let Some(kept) = self.secrets.get_mut(name) else { return };
         let Some(candidate) = &mut kept.slot.candidate else { return };
@@ -48,7 +53,7 @@ impl Keeper {
                 issued: held.issued,
                 expires,
             }),
-            urgent,
+            replaces,
             splay,
             answer: self.answer_to.clone(),
         };
@@ -80,6 +85,9 @@ impl Keeper {
 
     /// The publisher answered an offer.
     pub(super) fn published(&mut self, answer: Answer) {
+        if answer.secret == session_value(&self.name) {
+            return self.session_published(answer);
+        }
         let now = self.links.clock.now();
         let Some(kept) = self.secrets.get_mut(&answer.secret) else { return };
         let Some(candidate) = kept.slot.candidate.take_if(|candidate| candidate.held.key == answer.key)
@@ -88,14 +96,51 @@ impl Keeper {
         };
         match answer.outcome {
             Ok(published) => self.in_place(&answer.secret, candidate.held, published),
-            Err(Refused { why }) => {
-                let retry = schedule::retry(candidate.retry, None, None, now, &mut self.dice);
-                kept.slot.candidate = Some(Candidate { held: candidate.held, offer: Offered::No, retry });
+            Err(Refused { why, how }) => {
                 for waiting in kept.waiting.drain(..) {
                     let _ = waiting.send(super::Refreshed::Failed(why.clone()));
                 }
+                match how {
+                    Refusal::Tried => kept.slot.candidate = Some(candidate),
+                    Refusal::Later => {
+                        let retry = schedule::retry(candidate.retry, None, None, now, &mut self.dice);
+                        kept.slot.candidate =
+                            Some(Candidate { held: candidate.held, offer: Offered::No, retry });
+                    }
+                    Refusal::Finally => self.give_back(&answer.secret, candidate.held),
+                }
             }
         }
+    }
+
+    /// The check has finally refused a candidate. What dies is given back, and replaced a while later; what
+    /// is only read costs nothing, and is offered again then, or once it has changed. What an earlier
+    /// process had in place meanwhile is taken up again.
+    fn give_back(&mut self, name: &str, held: Held) {
+        let again = Retry { count: 1, wait: AFTER_REFUSAL, at: Some(self.links.clock.now() + AFTER_REFUSAL) };
+        let Some(kept) = self.secrets.get_mut(name) else { return };
+        if held.life.is_none() && held.lease.is_none() {
+            kept.slot.candidate = Some(Candidate { held, offer: Offered::No, retry: again });
+            return;
+        }
+        kept.slot.fetch_retry = Retry { count: 0, ..again };
+        let is_in_place = kept.slot.generation != 0 || kept.slot.expired;
+        if let Some(held) = kept.slot.current.take_if(|_| !is_in_place) {
+            kept.slot.candidate = Some(Candidate { held, offer: Offered::No, retry: Retry::default() });
+        }
+        let reference = kept.plan.reference.clone();
+        if held.is_revocable() {
+            self.orphan(name, &reference, held, Duration::ZERO);
+        } else {
+            self.let_go(&held.key);
+        }
+    }
+
+    /// A candidate that may have been offered is no good any more.
+    pub(super) fn take_back_offer(&self, name: &str, key: &str) {
+        let withdrawn = ToPublisher::Withdraw { secret: name.to_owned(), key: key.to_owned() };
+        // The publisher outlives the keepers.
+        let _ = self.links.publisher.send(withdrawn);
     }
 
     pub(super) fn in_place(&mut self, name: &str, held: Held, published: Published) {

@@ -143,6 +143,7 @@ impl Keeper {
     fn reload(&mut self, charge: Charge) {
         let now = self.links.clock.now();
         self.session_rooms = charge.session_rooms;
+        self.replan_session_file(charge.session_file);
         let mut before = std::mem::take(&mut self.secrets);
         for (name, plan) in charge.plans {
             let kept = match before.remove(&name) {
@@ -173,6 +174,7 @@ impl Keeper {
         kept.slot.fetch_retry = Retry::default();
         kept.slot.busy = None;
         if let Some(candidate) = kept.slot.candidate.take() {
+            self.take_back_offer(name, &candidate.held.key);
             self.unrecord(&EntryId::held(&candidate.held.key));
             if candidate.held.is_revocable() {
                 self.orphan(name, &kept.plan.reference, candidate.held, Duration::ZERO);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use leasehold_core::{Origin, SecretBytes, Term};
 
+use super::session_file::Keeps;
 use super::{Keeper, Kept, Work};
 use crate::clock::Moment;
 use crate::schedule::{self, Room};
@@ -213,6 +214,12 @@ impl Keeper {
         }
         let acknowledged = *self.links.acknowledged.borrow();
         let mut at = now;
+        let end = self.sessions.held(id).and_then(HeldSession::end);
+        match self.session_file.as_ref().map(|file| file.keeps(id, end, acknowledged)) {
+            Some(Keeps::InUse) => return None,
+            Some(Keeps::Until(until)) => at = until.map_or(at, |until| at.max(until)),
+            None => {}
+        }
         let whole = self.ends_with_its_session(id);
         for kept in self.secrets.values() {
             let in_use = kept.slot.current.iter().chain(kept.slot.candidate.iter().map(|c| &c.held));

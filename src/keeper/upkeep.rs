@@ -29,8 +29,9 @@ impl Keeper {
 
     pub(super) fn start_session_revocation(&mut self, id: &str) {
         let Some(kept) = self.sessions.held.get_mut(id) else { return };
-        if kept.held.session.origin != Origin::LoggedIn || !kept.held.session.revocable {
-            // Not ours to end, or not to be ended: nothing of it is in use any more.
+        let over = kept.held.end().is_some_and(|end| end <= self.links.clock.now());
+        if over || kept.held.session.origin != Origin::LoggedIn || !kept.held.session.revocable {
+            // Over, not ours to end, or not to be ended: nothing of it is in use any more.
             self.drop_session(id);
             return;
         }
@@ -162,6 +163,7 @@ impl Keeper {
     /// Forgets a session and what is retired with it.
     pub(super) fn drop_session(&mut self, id: &str) {
         self.sessions.remove(id);
+        self.session_left(id);
         self.unrecord(&EntryId::session(&self.name, id));
         let mut gone = Vec::new();
         for kept in self.secrets.values_mut() {

@@ -103,6 +103,11 @@ impl Child {
         self.variables.render(secrets)
     }
 
+    /// Whether the command was given something else, or nothing yet.
+    pub(super) fn differs(&self, environment: Option<&ChildEnvironment>) -> bool {
+        self.environment.as_deref() != environment
+    }
+
     /// Other templates from now on; the ones before, to go back to.
     pub(super) fn replan(&mut self, variables: Variables) -> Variables {
         std::mem::replace(&mut self.variables, variables)

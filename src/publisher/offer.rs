@@ -21,6 +21,13 @@ pub enum ToPublisher {
         /// [`crate::slot::Held::key`].
         key: String,
     },
+    /// A credential that was offered is no good any more: it is not to be published.
+    Withdraw {
+        /// Of which secret.
+        secret: String,
+        /// The key it was offered with.
+        key: String,
+    },
     /// Other files, or other secrets, from now on.
     Plan {
         /// What is written.
@@ -29,7 +36,8 @@ pub enum ToPublisher {
         env: BTreeMap<String, String>,
         /// The secrets that there are.
         secrets: BTreeSet<String>,
-        /// Whether the set was rendered and written, or why not: then the old plan stays.
+        /// Whether the set is in place (checked, where there is a check), or why not: then the old plan
+        /// stays.
         reply: oneshot::Sender<Result<(), String>>,
     },
 }
@@ -44,12 +52,21 @@ pub struct Offer {
     pub key: String,
     /// The value, or why there is none.
     pub value: Result<Value, Lack>,
-    /// When what is in place for it ends: the publisher does not dawdle past that.
-    pub urgent: Option<Moment>,
+    /// What it replaces, where that ends.
+    pub replaces: Option<Replaced>,
     /// Over what time a restart of the application for it may be spread.
     pub splay: Duration,
     /// Where the answer goes.
     pub answer: mpsc::UnboundedSender<Answer>,
+}
+
+/// What an offer replaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Replaced {
+    /// When it ends: the publisher does not dawdle past that.
+    pub end: Moment,
+    /// How long it is to outlive the announcement of its successor.
+    pub overlap: Duration,
 }
 
 /// Why the set is to do without a secret.
@@ -96,11 +113,24 @@ pub struct Published {
     pub awaits: Awaits,
 }
 
-/// An offer could not be published; it may be offered again.
+/// An offer could not be published.
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// Why.
     pub why: String,
+    /// What becomes of it.
+    pub how: Refusal,
+}
+
+/// What becomes of an offer that is not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It may be offered again.
+    Later,
+    /// Its check has not found it good so far, and is asked again: the offer stands.
+    Tried,
+    /// Its check has the last word: it is to be given back.
+    Finally,
 }
 
 /// Why there is no first generation.
@@ -110,4 +140,13 @@ pub enum NoSet {
     Render(String),
     /// They cannot be written.
     Volume(String),
+}
+
+impl NoSet {
+    /// In words.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Render(text) | Self::Volume(text) => text,
+        }
+    }
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use leasehold_core::{Fields, SecretBytes};
 
-use crate::config::model::{Content, Decode, File, Files, Output};
+use crate::config::model::{Content, Decode, File, Files, Output, SESSION_FIELD, session_value};
 use crate::volume::{Rendered, problem_of_component};
 pub(crate) use helpers::FILTERS;
 pub use paths::Paths;
@@ -85,6 +85,9 @@ impl Renderer {
                         }
                         Err(fault) => errors.push(fault.of_file(name, &file.place)),
                     },
+                    Content::Session { provider } => {
+                        uses.insert(name.clone(), BTreeSet::from([session_value(provider)]));
+                    }
                 }
             }
         }
@@ -177,6 +180,11 @@ impl Renderer {
                     keystore::write(keystore, fields, &password).map_err(Fault::new)
                 })
                 .transpose(),
+            Content::Session { provider } => {
+                let session = fields_of(&session_value(provider))?;
+                let credential = session.and_then(|fields| fields.get(SESSION_FIELD));
+                Ok(credential.map(|field| SecretBytes::new(field.bytes.expose().to_vec())))
+            }
         }
     }
 }

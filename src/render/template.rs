@@ -12,6 +12,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Undefi
 use super::buffer::Buffer;
 use super::values::{Binary, Root, Trace, Trouble};
 use super::{Fault, Paths, Secrets, helpers};
+use crate::config::model::is_session_value;
 
 /// The compiled templates, by file.
 pub(super) struct Templates {
@@ -43,7 +44,10 @@ impl Templates {
     pub(super) fn render(&self, file: &str, secrets: &Secrets) -> Result<SecretBytes, Fault> {
         let source = self.sources.get(file).map_or("", String::as_str);
         let trace = Arc::new(Trace::default());
-        let root = Root { secrets: secrets.clone(), trace: Arc::clone(&trace) };
+        // A session is a file of its own, and nothing that a template can name.
+        let seen = secrets.iter().filter(|(name, _)| !is_session_value(name));
+        let seen: Secrets = seen.map(|(name, fields)| (name.clone(), fields.clone())).collect();
+        let root = Root { secrets: seen, trace: Arc::clone(&trace) };
         let mut buffer = Buffer::with_capacity(source.len() * 2 + 512);
         let outcome = self.environment.get_template(file).and_then(|template| {
             template.render_captured_to(Value::from_object(root), &mut buffer).map(|_| ())

@@ -16,7 +16,9 @@ pub struct Room {
 /// What passes between the store's answer and the announcement, by configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lead {
-    /// The same whatever the grant: `settle`, and under `exec` what a restart takes.
+    /// Before it is offered at all: `settle`.
+    pub settle: Duration,
+    /// After that, the same whatever the grant: under `exec` what a restart takes.
     pub fixed: Duration,
     /// How restarts of replicas are spread.
     pub splay: Splay,
@@ -55,7 +57,12 @@ pub fn splay(room: &Room, granted: Duration) -> Duration {
         Splay::Auto => overlap(room.overlap, granted) / 4,
         Splay::Fixed(length) => length,
     };
-    wanted.min((granted / 4).saturating_sub(room.lead.fixed))
+    wanted.min((granted / 4).saturating_sub(settle(room, Some(granted)) + room.lead.fixed))
+}
+
+/// How long a new credential waits until it is offered; at most a quarter of the grant, where it ends.
+pub fn settle(room: &Room, granted: Option<Duration>) -> Duration {
+    granted.map_or(room.lead.settle, |granted| room.lead.settle.min(granted / 4))
 }
 
 /// The same for a value that does not end and is read this often.
@@ -70,7 +77,7 @@ pub fn splay_of_polled(room: &Room, refresh: Duration) -> Duration {
 /// How much earlier a rotation is due for what comes before the announcement; at most a quarter of
 /// the grant.
 pub fn lead(room: &Room, granted: Duration) -> Duration {
-    (room.lead.fixed + splay(room, granted)).min(granted / 4)
+    (room.lead.settle + room.lead.fixed + splay(room, granted)).min(granted / 4)
 }
 
 /// Overlap and lead together.
@@ -90,7 +97,7 @@ pub fn widest(rooms: &[Room], granted: Duration, more: Duration) -> Room {
     };
     Room {
         overlap: Overlap::Fixed(longest(|room, granted| overlap(room.overlap, granted))),
-        lead: Lead { fixed: longest(lead) + more, splay: Splay::None },
+        lead: Lead { settle: Duration::ZERO, fixed: longest(lead) + more, splay: Splay::None },
     }
 }
 
@@ -111,7 +118,7 @@ mod tests {
 
     #[test]
     fn restarts_are_spread_over_a_quarter_of_the_overlap_and_rotation_is_due_that_much_earlier() {
-        let spread = of(Lead { fixed: Duration::ZERO, splay: Splay::Auto });
+        let spread = of(Lead { splay: Splay::Auto, ..Lead::default() });
         let granted = SECOND * 3_600;
         // The overlap is 12 minutes.
         assert_eq!(splay(&spread, granted), SECOND * 180);
@@ -122,11 +129,26 @@ mod tests {
     }
 
     #[test]
+    fn a_rotation_is_due_earlier_by_the_time_that_a_credential_needs_to_be_known_everywhere() {
+        let settling = of(Lead { settle: SECOND * 30, ..Lead::default() });
+        let granted = SECOND * 3_600;
+        assert_eq!(room(&settling, granted), SECOND * (720 + 30));
+        assert_eq!(settle(&settling, Some(granted)), SECOND * 30);
+        // Of a short life it takes no more than a quarter; what does not end waits all of it.
+        assert_eq!(settle(&settling, Some(SECOND * 40)), SECOND * 10);
+        assert_eq!(room(&settling, SECOND * 40), SECOND * (8 + 10));
+        assert_eq!(settle(&settling, None), SECOND * 30);
+        // It comes before a restart is spread, which makes do with what is left of that quarter.
+        let both = of(Lead { settle: SECOND * 8, fixed: SECOND, splay: Splay::Fixed(SECOND * 600) });
+        assert_eq!(splay(&both, SECOND * 40), SECOND);
+    }
+
+    #[test]
     fn what_stands_before_the_announcement_is_never_more_than_a_quarter_of_the_grant() {
         let granted = SECOND * 40;
         for fixed in [0, 5, 9, 10, 600] {
             for wanted in [Splay::None, Splay::Auto, Splay::Fixed(SECOND * 4), Splay::Fixed(SECOND * 900)] {
-                let room = of(Lead { fixed: SECOND * fixed, splay: wanted });
+                let room = of(Lead { settle: Duration::ZERO, fixed: SECOND * fixed, splay: wanted });
                 assert!(lead(&room, granted) <= granted / 4, "{room:?}");
                 // What a restart takes comes first: spreading makes do with what is left of it.
                 let kept = lead(&room, granted).saturating_sub(splay(&room, granted));

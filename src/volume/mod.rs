@@ -26,6 +26,7 @@ mod layout;
 mod manifest;
 mod names;
 mod place;
+mod proposal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub use manifest::{Manifest, ManifestSecret};
 use names::Tree;
 pub use names::{problem_of_component, problem_of_path};
 use place::Place;
+use proposal::Proposal;
+pub use proposal::Proposed;
 
 /// How long a superseded generation stays readable at the least.
 pub const RETENTION: Duration = Duration::from_secs(10);
@@ -120,6 +123,7 @@ pub struct Volume {
     /// Older generations.
     superseded: BTreeMap<u64, Superseded>,
     links: BTreeSet<String>,
+    proposal: Option<Proposal>,
 }
 
 impl Volume {
@@ -139,6 +143,7 @@ impl Volume {
             last,
             superseded: BTreeMap::new(),
             links: found.links,
+            proposal: None,
         };
         volume.clear_up(&found.generations, &found.leftovers)?;
         Ok(volume)
@@ -195,74 +200,17 @@ impl Volume {
     /// Puts a set in place. On an error the set that was in place stays, and nothing of the new
     /// one is left, but for one case that says so: a name that somebody took in this very moment.
     pub fn publish(&mut self, set: &Set, now: Moment) -> Result<Published, Error> {
-        let tree = Tree::new(&set.files)
-            .map_err(|(path, why)| Error::refused("write", path, why, "give the file another name"))?;
-        let missing = layout::missing(&self.place.directory, &self.place.path, tree.names())?;
-        let old = self.current.as_ref().map(|current| current.number);
-        let fresh = self.writer().changed(&tree, old);
-        let mut changed = fresh.clone();
-        if let Some(current) = &self.current {
-            changed.extend(current.files.iter().filter(|path| !set.files.contains_key(*path)).cloned());
-            if changed.is_empty() {
-                let number = current.number;
-                self.relink(&missing)?;
-                return Ok(Published::Unchanged { number });
-            }
+        match self.propose(set, now)? {
+            Proposed::Unchanged { number } => Ok(Published::Unchanged { number }),
+            Proposed::Candidate { .. } => self.accept(now),
         }
-        let number = self.last + 1;
-        let manifest = set.manifest.text(number, set.files.keys().cloned().collect());
-        loop {
-            match self.prepare(number, &tree, &fresh, old, &manifest, &missing) {
-                Ok(()) => break,
-                Err(error) => {
-                    layout::unstage(&self.place.directory, &missing);
-                    // What stays of it is removed by the next start.
-                    let _ = generation::remove(&self.place.directory, number);
-                    if !(error.is_full() && self.drop_oldest(now)) {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        self.last = number;
-        if let Some(superseded) = self.in_place.replace(number) {
-            self.superseded.insert(superseded, Superseded::At(now));
-        }
-        let files: BTreeSet<String> = set.files.keys().cloned().collect();
-        let count = files.len();
-        self.current = Some(Generation { number, files, manifest: set.manifest.clone() });
-        self.settle(&tree, &missing)?;
-        Ok(Published::Generation { number, changed: changed.into_iter().collect(), files: count })
-    }
-
-    /// Everything that may fail, and as its last act the move.
-    fn prepare(
-        &self,
-        number: u64,
-        tree: &Tree<'_>,
-        changed: &BTreeSet<String>,
-        old: Option<u64>,
-        manifest: &[u8],
-        missing: &[&str],
-    ) -> Result<(), Error> {
-        self.writer().write(number, tree, changed, old, manifest)?;
-        let directory = &self.place.directory;
-        let system = |errno| Error::system("put a set in place in", &self.place.path, errno);
-        layout::stage(directory, number, missing).map_err(system)?;
-        layout::switch(directory).map_err(system)?;
-        // Best effort: it is in place, whatever the device says now.
-        if self.place.footing.lasts() {
-            let _ = layout::sync(directory);
-        }
-        Ok(())
     }
 
     /// After the move: names that are new get their links, names that are gone lose theirs.
-    fn settle(&mut self, tree: &Tree<'_>, missing: &[&str]) -> Result<(), Error> {
+    fn settle(&mut self, wanted: &BTreeSet<&str>, missing: &[&str]) -> Result<(), Error> {
         let unfolded = layout::unfold(&self.place.directory, missing);
-        let wanted: BTreeSet<&str> = tree.names().collect();
-        layout::prune(&self.place.directory, &mut self.links, &wanted);
-        self.links.extend(wanted.into_iter().map(str::to_owned));
+        layout::prune(&self.place.directory, &mut self.links, wanted);
+        self.links.extend(wanted.iter().map(|name| (*name).to_owned()));
         unfolded.map_err(|(name, errno)| self.taken(name, errno))
     }
 

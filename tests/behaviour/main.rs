@@ -36,6 +36,7 @@ mod oneline;
 mod outage;
 mod plain_machines;
 mod rotation;
+mod session_file;
 mod sessions;
 mod stage;
 mod status;
@@ -44,6 +45,7 @@ mod systemd;
 #[cfg(feature = "mock")]
 mod template_file;
 mod terminal;
+mod verify;
 mod volume;
 
 use std::time::Duration;

@@ -29,13 +29,14 @@ secrets:
   app: { provider: store, path: kv/app, refresh: 1s }
 output: { directory: FOLDER/live }
 on_change: [ { signal: HUP, process: no-such-application } ]
+verify: { command: ["true"] }
 lifecycle: { state_directory: FOLDER/state, revoke_delay: 0s, reload: signal }
 admin: { listen: off }
 telemetry: { listen: "TELEMETRY" }
 "#;
 
 /// The contract, as the documentation has it.
-const CONTRACT: [&str; 16] = [
+const CONTRACT: [&str; 17] = [
     "leasehold_ack_pending_seconds",
     "leasehold_actions_total",
     "leasehold_build_info",
@@ -52,7 +53,11 @@ const CONTRACT: [&str; 16] = [
     "leasehold_secret_expiry_timestamp_seconds",
     "leasehold_secret_failures_total",
     "leasehold_secret_last_success_timestamp_seconds",
+    "leasehold_verify_total",
 ];
+
+/// How `verify` may come out.
+const OF_A_CHECK: [&str; 3] = ["good", "refused", "unknown"];
 
 /// What Prometheus adds to every series.
 const OF_THE_TARGET: [&str; 2] = ["instance", "job"];
@@ -82,13 +87,14 @@ fn exported() -> String {
         line.starts_with("leasehold_actions_total{")
             || line.starts_with("leasehold_revocations_total{secret=")
             || line.starts_with("leasehold_secret_failures_total{")
+            || line.starts_with("leasehold_verify_total{")
             || line == "leasehold_reload_failures_total 1"
     };
-    eventually("a rotation, a denial, a failed action and a refused reload", SOON * 2, || {
+    eventually("a rotation, a denial, a check, a failed action and a refused reload", SOON * 2, || {
         let text = scrape(telemetry).unwrap_or_default();
         let kinds: BTreeSet<_> =
             text.lines().filter(|line| wanted(line)).map(|line| line.split(['{', ' ']).next()).collect();
-        if kinds.len() == 4 { Ok(text) } else { Err(format!("{text}\n{}", running.stderr())) }
+        if kinds.len() == 5 { Ok(text) } else { Err(format!("{text}\n{}", running.stderr())) }
     })
 }
 
@@ -242,7 +248,8 @@ fn alerts_and_dashboard_name_only_what_a_real_run_exports_and_promtool_takes_all
         Kind::Malformed,
         Kind::Internal,
     ];
-    let outcomes: BTreeSet<&str> = kinds.into_iter().map(Kind::as_str).chain(["ok", "failed"]).collect();
+    let outcomes: BTreeSet<&str> =
+        kinds.into_iter().map(Kind::as_str).chain(["ok", "failed"]).chain(OF_A_CHECK).collect();
     let operations =
         [Operation::Login, Operation::Fetch, Operation::Lookup, Operation::Renew, Operation::Revoke];
     let operations: BTreeSet<&str> = operations.into_iter().map(Operation::as_str).collect();
@@ -277,7 +284,7 @@ fn each_alert_says_for_how_long_how_severe_and_what_to_do_and_each_is_tested() {
     let rules = fs::read_to_string(rules).unwrap();
     let tests = fs::read_to_string(tests).unwrap();
     let alerts: Vec<&str> = rules.split("- alert: ").skip(1).collect();
-    assert_eq!(alerts.len(), 12);
+    assert_eq!(alerts.len(), 13);
     for alert in alerts {
         let name = alert.lines().next().unwrap();
         for part in [

@@ -101,6 +101,10 @@ impl ProviderSettings for Settings {
         format!("azure-key-vault {} {}", self.address.shown(), self.auth.identity())
     }
 
+    fn has_session(&self) -> bool {
+        true
+    }
+
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
         Ok(Box::new(KeyVault::new(name, self, surroundings)))
     }

@@ -44,6 +44,12 @@ pub trait ProviderSettings: Sized {
         false
     }
 
+    /// Whether its sessions have a credential that others could use, too. Not where the store's SDK, the
+    /// machine or a program proves who we are.
+    fn has_session(&self) -> bool {
+        false
+    }
+
     /// The same settings, logging in with the token in this file: for who holds another
     /// identity's token and wants to know what it may do.
     ///

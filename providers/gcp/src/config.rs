@@ -134,6 +134,10 @@ impl ProviderSettings for Settings {
         )
     }
 
+    fn has_session(&self) -> bool {
+        true
+    }
+
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
         Ok(Box::new(Gcp::new(name, self, surroundings)))
     }

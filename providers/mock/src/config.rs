@@ -289,6 +289,10 @@ impl ProviderSettings for Settings {
         format!("mock:{}", self.seed)
     }
 
+    fn has_session(&self) -> bool {
+        self.session.kind != SessionKind::Ambient
+    }
+
     /// Its store starts empty; the script's time starts now.
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
         Ok(Mock::of_process(self).provider(name, surroundings.observer))

@@ -128,6 +128,10 @@ impl ProviderSettings for Settings {
         format!("vault {} namespace={namespace} {}", self.address.full(), self.auth.identity())
     }
 
+    fn has_session(&self) -> bool {
+        true
+    }
+
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
         Ok(Box::new(Vault::new(name, self, surroundings)))
     }

@@ -7,7 +7,7 @@ use std::{fs, io};
 use super::Context;
 use super::keystore;
 use super::template;
-use crate::config::model::{Content, Decode, File, Files, Format};
+use crate::config::model::{Content, Decode, File, Files, Format, Provider};
 use crate::config::raw;
 use crate::config::report::{KeyPath, did_you_mean, listed, nearest, quoted};
 
@@ -19,6 +19,7 @@ const LARGEST_TEMPLATE: u64 = 1024 * 1024;
 pub(super) fn files(
     raw: Option<BTreeMap<String, raw::File>>,
     secrets: &[String],
+    providers: &Providers<'_>,
     cx: &mut Context<'_>,
 ) -> Files {
     let Some(raw) = raw else { return Files::EveryField };
@@ -56,6 +57,18 @@ pub(super) fn files(
                 cx.template_files.insert(file);
             }
         }
+        if let Some(provider) = raw.session {
+            let alone = template.is_none() && raw.secret.is_none();
+            if !alone || raw.field.is_some() || raw.format.is_some() {
+                cx.problem(&path, "a `session` stands alone; `template`, `secret`, `field` and `format` are for files without one");
+            }
+            session(&provider, &path.key("session"), providers, cx);
+            if wrong.is_none() {
+                files
+                    .insert(name, File { content: Content::Session { provider }, mode, owner, group, place });
+            }
+            continue;
+        }
         let content = Raw {
             template: template.map(|text| (text, key)),
             secret: raw.secret,
@@ -70,6 +83,33 @@ pub(super) fn files(
         }
     }
     Files::Named(files)
+}
+
+/// The providers that there are: all their names, and those that are valid.
+pub(super) struct Providers<'a> {
+    pub(super) names: &'a [String],
+    pub(super) valid: &'a BTreeMap<String, Provider>,
+}
+
+/// Says why the session of a provider cannot be a file, if it cannot.
+fn session(provider: &str, path: &KeyPath, providers: &Providers<'_>, cx: &mut Context<'_>) {
+    if !providers.names.iter().any(|name| name == provider) {
+        let names = providers.names.iter().map(String::as_str);
+        let help = nearest(provider, names.clone()).map(did_you_mean);
+        let message =
+            format!("no provider of this name; defined under `providers`: {}", listed(names, "and"));
+        cx.problem_with(path, message, help);
+    } else if let Some(known) = providers.valid.get(provider)
+        && !known.settings.has_session()
+    {
+        let kind = known.settings.kind();
+        let message = format!(
+            "the provider {} (type {kind}) has no session of its own that could be a file: its store is asked \
+             without a log-in of ours",
+            quoted(provider)
+        );
+        cx.problem(path, message);
+    }
 }
 
 /// The path as it was meant: a relative one begins in the directory of the configuration file.
@@ -172,7 +212,7 @@ fn content(raw: Raw, path: &KeyPath, secrets: &[String], cx: &mut Context<'_>) -
         (None, None, _, _) => {
             cx.problem(
                 path,
-                "a file needs a `template` or a `template_file`, or a `secret` with a `field` or a `format`",
+                "a file needs a `template` or a `template_file`, a `secret` with a `field` or a `format`, or a `session`",
             );
             None
         }

@@ -9,6 +9,7 @@ mod scalars;
 mod secrets;
 mod sections;
 mod template;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -112,11 +113,13 @@ pub(super) fn parse(
     let lifecycle = sections::lifecycle(raw.lifecycle.unwrap_or_default(), cx);
     let secret_names = self::names(tree, "secrets");
     let secrets = secrets::secrets(raw.secrets.unwrap_or_default(), &names, &providers, &lifecycle, cx);
-    let files = files::files(raw.files, &secret_names, cx);
+    let known = files::Providers { names: &names, valid: &providers };
+    let files = files::files(raw.files, &secret_names, &known, cx);
     let env = files::env(raw.env.unwrap_or_default(), &secret_names, cx);
     let exec = sections::exec(raw.exec.unwrap_or_default(), cx);
     let output = sections::output(raw.output.unwrap_or_default(), cx);
     let on_change = actions::actions(raw.on_change.unwrap_or_default(), &files, &secret_names, cx);
+    let verify = raw.verify.and_then(|raw| verify::verify(raw, &files, cx));
     let limits = sections::limits(raw.limits.unwrap_or_default());
     let admin = sections::admin(raw.admin.unwrap_or_default(), cx);
     let telemetry = sections::telemetry(raw.telemetry.unwrap_or_default(), cx);
@@ -137,6 +140,7 @@ pub(super) fn parse(
         exec,
         output,
         on_change,
+        verify,
         lifecycle,
         limits,
         admin,

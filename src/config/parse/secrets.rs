@@ -99,6 +99,7 @@ fn secret(
         overlap: overlap(raw.overlap, lifecycle.overlap, &lifecycle.acknowledge, &at("overlap"), cx),
         on_expiry: on_expiry(raw.on_expiry, cx.on_expiry),
         lookup: raw.lookup.and_then(|raw| cx.length_of(&raw.0, SHORTEST, &at("lookup"))),
+        settle: cx.length(raw.settle, Duration::ZERO, Duration::ZERO, &at("settle")),
     }
 }
 

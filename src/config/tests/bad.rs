@@ -271,6 +271,8 @@ fn mistakes_in_templates_are_said_without_their_text() {
         ("two templates", "files:\n  a: { template: x, template_file: y }\n"),
         ("template file that is not there", "files:\n  a: { template_file: nope.tmpl }\n"),
         ("template file that is a directory", "files:\n  a: { template_file: . }\n"),
+        ("session of nobody", "files:\n  token: { session: valut }\n"),
+        ("session with a template", "files:\n  token: { session: vault, template: x, field: y }\n"),
         ("in env", "env:\n  USER: '{{ bd.username }}'\n  1X: a\n"),
     ]));
 }
@@ -315,6 +317,26 @@ fn mistakes_about_actions_are_said() {
             "on_change: [{ signal: HUP, process: nginx, files: [crt/certificate] }]\n"
         ),
         ("no file at all", "on_change: [{ signal: HUP, process: nginx, files: [] }]\n"),
+    ]));
+}
+
+#[test]
+fn mistakes_about_the_check_are_said() {
+    snapshot!(after_secrets(&[
+        ("nothing in it", "verify: {}\n"),
+        ("a word", "verify: /bin/try\n"),
+        ("both kinds", "verify: { command: [/bin/try], http: { url: 'http://127.0.0.1/' } }\n"),
+        ("unknown key", "verify: { command: [/bin/try], retries: 3 }\n"),
+        ("unknown outcome", "verify: { command: [/bin/try], on_failure: ignore }\n"),
+        ("command that is relative", "verify: { command: [bin/try] }\n"),
+        ("command in one word", "verify: { command: ['try it'] }\n"),
+        ("variable of ours", "verify: { command: [a], environment: { LEASEHOLD_CANDIDATE: x } }\n"),
+        ("environment of a request", "verify: { http: { url: 'http://a/' }, environment: { A: b } }\n"),
+        ("http with wrong parts", "verify: { http: { url: 'http://me:pass@a/', expect: [] } }\n"),
+        ("time", "verify: { command: [a], timeout: 30 }\n"),
+        ("no time", "verify: { command: [a], timeout: 0s }\n"),
+        ("too much time", "verify: { command: [a], timeout: 2h }\n"),
+        ("nothing to try", "files: {}\nverify: { command: [a] }\n"),
     ]));
 }
 

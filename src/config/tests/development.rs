@@ -1,6 +1,7 @@
 //! The files of production, read for development.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::super::model::{Files as Wanted, RequireTmpfs};
 use super::super::{Actions, Config, Development, Reading, Report};
@@ -27,7 +28,7 @@ providers:
   cloud: { type: azure-key-vault, vault_url: "${AZURE_VAULT}" }
   own: { type: mock, ttl: 6s, max_ttl: 12s }
 secrets:
-  db: { provider: vault, path: database/creds/web, overlap: 20m }
+  db: { provider: vault, path: database/creds/web, overlap: 20m, settle: 1m }
   api: { provider: cloud, path: api, version: abc, key: live.key }
   app: { provider: own, path: kv/app }
 files:
@@ -38,6 +39,7 @@ lifecycle: { state_directory: "${STATE}", application: { process: java } }
 admin: { listen: "unix:${SOCKET}", uids: [7] }
 telemetry: { listen: "${PORT}" }
 on_change: [{ signal: HUP, process: nginx }]
+verify: { command: [/usr/bin/try, me] }
 "#;
 
 #[test]
@@ -57,7 +59,9 @@ fn nothing_that_a_store_or_a_pod_needs_is_read() {
     let api = &config.secrets["api"].reference;
     assert_eq!((api.path.as_str(), &api.key, &api.version), ("api#live.key", &None, &None));
     let Reading::Development(development) = &config.reading else { panic!("it is remembered") };
-    assert_eq!((development.left_out.len(), development.notes.len()), (1, 1));
+    assert_eq!((development.left_out.len(), development.notes.len()), (1, 2));
+    assert!(development.notes[1].contains("verify (command /usr/bin/try) is not run here"));
+    assert_eq!((&config.verify, config.secrets["db"].settle), (&None, Duration::ZERO));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::model::{
-    Acknowledge, Action, ActionKind, Choice, Content, Files as Wanted, Format, OnExpiry, Overlap, Reload,
-    RequireTmpfs, Signal, Target, Uid,
+    Acknowledge, Action, ActionKind, Choice, Content, Files as Wanted, Format, HookKind, OnExpiry, OnFailure,
+    Overlap, Reload, RequireTmpfs, Signal, Target, Uid,
 };
 use super::super::{Diff, reload_diff, reloaded};
 use super::{Files, good};
@@ -41,6 +41,7 @@ fn a_small_file_gets_the_documented_defaults() {
     let db = &config.secrets["db"];
     assert_eq!(db.reference.path, "database/creds/web");
     assert_eq!((db.refresh, db.required, db.lookup), (Duration::from_secs(300), true, None));
+    assert_eq!((db.settle, &config.verify), (Duration::ZERO, &None));
     assert_eq!((db.overlap, db.on_expiry), (Overlap::Auto, OnExpiry::Keep));
 }
 
@@ -59,7 +60,7 @@ providers:
     tls: { ca_file: /etc/ca.pem }
     proxy: none
 secrets:
-  db: { provider: vault, path: database/creds/web, overlap: 90s, on_expiry: exit, lookup: 5s }
+  db: { provider: vault, path: database/creds/web, overlap: 90s, on_expiry: exit, lookup: 5s, settle: 3s }
   cert:
     provider: vault
     path: pki/issue/web
@@ -81,6 +82,7 @@ output: { directory: /run/app/live, mode: "0640", owner: 7, group: app, require_
 on_change:
   - { signal: HUP, process: nginx, files: [tls/tls.crt] }
   - { signal: USR2, pid_file: /run/app.pid }
+verify: { command: [/bin/try, it], environment: { MODE: "${MODE:-soft}" }, timeout: 9s, on_failure: publish }
 lifecycle:
   startup_deadline: 1m
   overlap: 2m
@@ -110,6 +112,7 @@ log: { level: debug, format: json }
     let db = &config.secrets["db"];
     assert_eq!((db.overlap, db.on_expiry), (Overlap::Fixed(Duration::from_secs(90)), OnExpiry::Exit));
     assert_eq!(db.lookup, Some(Duration::from_secs(5)));
+    assert_eq!(db.settle, Duration::from_secs(3));
     let api = &config.secrets["api"];
     assert_eq!((api.refresh, api.required), (Duration::from_secs(60), false));
     assert_eq!(api.reference.version.as_deref(), Some("3"));
@@ -132,6 +135,11 @@ log: { level: debug, format: json }
             retries: 3,
         }
     );
+    let verify = config.verify.unwrap();
+    assert_eq!((verify.hook.timeout, verify.on_failure), (Duration::from_secs(9), OnFailure::Publish));
+    let HookKind::Command { command, environment } = &verify.hook.kind else { panic!("it is a command") };
+    assert_eq!(command, &["/bin/try", "it"]);
+    assert_eq!(environment["MODE"].expose(), b"soft");
     assert_eq!(config.lifecycle.application.as_deref(), Some("web"));
     assert_eq!(config.lifecycle.reload, Reload::Off);
     assert_eq!(config.lifecycle.state_directory.choice, Choice::Configured);
@@ -219,6 +227,7 @@ secrets:
   db: { provider: vault, path: database/creds/other }
   more: { provider: vault, path: kv/more }
 on_change: [{ signal: HUP, process: app }]
+verify: { command: [/bin/sh] }
 lifecycle: { overlap: 3s, state_directory: /run/other }
 output: { directory: /run/other/live }
 log: { level: debug }
@@ -228,12 +237,13 @@ log: { level: debug }
     assert_eq!(diff.changes, ["secrets.db", "secrets.more (new)", "lifecycle.overlap", "log.level"]);
     assert_eq!(
         diff.needs_restart,
-        ["providers.vault", "output.directory", "on_change", "lifecycle.state_directory"]
+        ["providers.vault", "output.directory", "on_change", "verify", "lifecycle.state_directory"]
     );
     let running = reloaded(&old, &new).unwrap();
     assert_eq!(running.secrets, new.secrets);
     assert_eq!(running.providers, old.providers);
     assert_eq!(running.on_change, old.on_change);
+    assert_eq!(running.verify, None);
     assert_eq!(running.output, old.output);
     assert_eq!(running.lifecycle.overlap, Overlap::Fixed(Duration::from_secs(3)));
     assert_eq!(running.lifecycle.state_directory, old.lifecycle.state_directory);
@@ -291,6 +301,25 @@ secrets:
     let refused = reloaded(&old, &new).unwrap_err();
     assert_eq!(refused.len(), 1);
     assert!(refused[0].contains("secrets.db") && refused[0].contains("restart"), "{refused:?}");
+}
+
+#[test]
+fn a_reload_cannot_hand_our_session_to_the_application() {
+    let token = "files:\n  token: { session: vault, mode: \"0400\" }\n";
+    let (old, new) = (good(SMALL), good(&format!("{SMALL}{token}")));
+    assert_eq!(new.files.sessions().into_iter().collect::<Vec<_>>(), ["vault"]);
+    let refused = reloaded(&old, &new).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].contains("\"vault\""), "{refused:?}");
+    assert!(reloaded(&new, &old).is_ok() && reloaded(&new, &new).is_ok());
+}
+
+#[test]
+fn the_session_of_a_provider_without_a_log_in_is_no_file() {
+    let text = SMALL.replace("secrets:", "  local: { type: file, path: /run/x }\nsecrets:");
+    let files = Files::of(&[("leasehold.yaml", &format!("{text}files:\n  token: {{ session: local }}\n"))]);
+    let report = files.load(&[]).unwrap_err().to_string();
+    assert!(report.contains("files.token.session") && report.contains("no session of its own"), "{report}");
+    assert!(report.contains("\"local\" (type file)"), "{report}");
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod ending;
 mod failures;
 mod leases;
 mod rig;
+mod session_file;
 mod sessions;

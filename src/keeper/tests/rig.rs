@@ -1,6 +1,6 @@
 //! A keeper, a publisher and an announcer over a mock store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment};
 use crate::config::model::{
-    Acknowledge, Choice, Files, OnExpiry, Output, Overlap, RequireTmpfs, StateDirectory,
+    Acknowledge, Choice, Content, File, Files, Format, OnExpiry, Output, Overlap, RequireTmpfs,
+    StateDirectory, session_value,
 };
 use crate::events::Events;
 use crate::handover::{Entry, Handover};
@@ -52,6 +53,8 @@ pub(super) struct Setup {
     pub(super) state: Option<PathBuf>,
     pub(super) output: Option<PathBuf>,
     pub(super) limited_uses: LimitedUses,
+    /// Whether the session is a file, too: `token`, beside what the setup has of others.
+    pub(super) session_file: bool,
 }
 
 impl Default for Setup {
@@ -72,6 +75,7 @@ impl Default for Setup {
             state: None,
             output: None,
             limited_uses: LimitedUses::Refused,
+            session_file: false,
         }
     }
 }
@@ -131,6 +135,7 @@ impl Setup {
             require_tmpfs: RequireTmpfs::Yes,
         };
         let files = match &self.output {
+            Some(_) if self.session_file => files_with_the_session(),
             Some(_) => Files::EveryField,
             None => Files::Named(BTreeMap::new()),
         };
@@ -138,7 +143,10 @@ impl Setup {
             .output
             .as_ref()
             .map(|_| Volume::open(&output).expect("the rig's output directory is usable"));
-        let names = self.secrets.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut names: BTreeSet<String> = self.secrets.iter().map(|(name, _)| (*name).to_owned()).collect();
+        if self.session_file {
+            names.insert(session_value("mock"));
+        }
         let publishing = Publisher::new(
             publisher::Links {
                 clock: clock.clone(),
@@ -174,7 +182,8 @@ impl Setup {
                 ((*name).to_owned(), plan)
             })
             .collect();
-        let charge = charge(plans.clone(), self.limited_uses);
+        let mut charge = charge(plans.clone(), self.limited_uses);
+        charge.session_file = self.session_file.then_some(self.policy.room.overlap);
         let links = Links {
             clock: clock.clone(),
             events: events.clone(),
@@ -213,7 +222,8 @@ impl Setup {
 fn charge(plans: BTreeMap<String, Plan>, limited_uses: LimitedUses) -> Charge {
     let mut session_rooms: Vec<Room> = plans.values().map(|plan| plan.policy.room).collect();
     session_rooms.push(Overlap::Auto.into());
-    Charge { name: "mock".to_owned(), identity: "mock".to_owned(), plans, session_rooms, limited_uses }
+    let (name, identity) = ("mock".to_owned(), "mock".to_owned());
+    Charge { name, identity, plans, session_rooms, session_file: None, limited_uses }
 }
 
 impl Rig {
@@ -301,6 +311,16 @@ impl Rig {
     pub(super) fn said(&self, words: &str) -> bool {
         self.events.recorded().iter().any(|line| line.contains(words))
     }
+}
+
+/// `db.json` and `token`.
+fn files_with_the_session() -> Files {
+    let file = |content| File { content, mode: None, owner: None, group: None, place: String::new() };
+    let db = Content::Format { secret: "db".to_owned(), format: Format::Json };
+    Files::Named(BTreeMap::from([
+        ("db.json".to_owned(), file(db)),
+        ("token".to_owned(), file(Content::Session { provider: "mock".to_owned() })),
+    ]))
 }
 
 /// A directory on tmpfs.

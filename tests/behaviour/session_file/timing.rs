@@ -1,0 +1,29 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+
+#[test]
+fn the_file_changes_with_the_session_and_the_old_token_lives_for_the_overlap_and_is_revoked() {
+    let (bench, sections) = bench("tokens", json!({ "token_ttl": "15s", "token_max_ttl": "15s" }));
+    bench.configure(&bench.config(&vault().url(), "revoke_delay: 0s, overlap: 3s", &sections));
+    let mut running = bench.run_until_ready();
+    let mut old = bench.read("token").unwrap();
+    for _ in 0..2 {
+        let issued = Instant::now();
+        let new = eventually("another token", SOON * 2, || {
+            let token = bench.read("token").unwrap();
+            if token == old { Err(running.stderr()) } else { Ok(token) }
+        });
+        let changed = Instant::now();
+        assert!(issued.elapsed() < Duration::from_secs(15), "before the old one ended");
+        assert!(itself(&new).is_some(), "{}", running.stderr());
+        while changed.elapsed() < Duration::from_millis(2_500) {
+            assert!(itself(&old).is_some(), "taken from under the application:\n{}", running.stderr());
+        }
+        eventually("the old one is revoked", SOON, || itself(&old).is_none());
+        old = new;
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
+    assert_eq!(itself(&old), None);
+}
