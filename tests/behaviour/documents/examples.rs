@@ -23,10 +23,15 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(page: &Page) -> Self {
+    /// With the page's secrets, but for those that the example defines itself.
+    fn new(page: &Page, configuration: &str) -> Self {
         let desk = Self { folder: harness::tmpfs() };
         let mut base: Value = serde_saphyr::from_str(&page.base).unwrap();
         desk.write("values.yaml", &page.values);
+        let own: Value = serde_saphyr::from_str(configuration).unwrap();
+        for name in own["secrets"].as_object().into_iter().flat_map(|secrets| secrets.keys()) {
+            base["secrets"].as_object_mut().unwrap().remove(name);
+        }
         for provider in base["providers"].as_object_mut().unwrap().values_mut() {
             *provider = json!({ "type": "mock", "values": desk.path("values.yaml") });
         }
@@ -97,7 +102,7 @@ fn letters(mode: u32) -> String {
 /// Runs an example, and compares.
 #[track_caller]
 fn show(page: &Page, example: &Example) {
-    let desk = Desk::new(page);
+    let desk = Desk::new(page, &example.configuration);
     for (name, text) in &example.beside {
         desk.write(name, text);
     }
@@ -182,7 +187,7 @@ fn every_example_on_files_gives_what_is_shown() {
 fn every_row_of_the_table_of_helpers_gives_what_it_says() {
     let page = Page::read("docs/templates.md");
     assert!(page.rows.len() >= 20, "{} rows", page.rows.len());
-    let desk = Desk::new(&page);
+    let desk = Desk::new(&page, "{}");
     let rows = page.rows.iter().enumerate();
     let files: serde_json::Map<String, Value> = rows
         .clone()

@@ -2,7 +2,7 @@
 //!
 //! | before the block | what it is |
 //! | --- | --- |
-//! | `The store holds:` | the values of the page's secrets |
+//! | `The store holds…:` | the values of the page's secrets; what they do not name is made up |
 //! | `` `NAME` holds:`` | a file beside the configuration of the next example |
 //! | anything else, the first block in YAML | the stores and secrets that all examples go with |
 //! | anything else, another block in YAML | an example: the rest of a configuration |
@@ -57,7 +57,7 @@ impl Page {
             Self { base: String::new(), values: String::new(), examples: Vec::new(), rows: rows(&text) };
         let mut beside = Vec::new();
         for Block { before, language, text } in blocks(&text) {
-            if before == "The store holds:" {
+            if before.starts_with("The store holds") {
                 page.values = text;
             } else if let Some(file) = quoted(&before, " holds:") {
                 beside.push((file.to_owned(), text));
