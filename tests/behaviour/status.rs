@@ -116,6 +116,41 @@ fn whoever_watches_leaves_by_a_key_or_a_signal_and_the_terminal_is_as_it_was() {
 }
 
 #[test]
+fn stopped_by_a_key_it_lends_the_shell_its_terminal_and_continued_it_has_its_screen_again() {
+    let (place, _running) = held();
+    let terminal = Terminal::open(&place.folder);
+    let tty = other_end(&terminal);
+    let of_keys = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+    terminal.prompts("outer$");
+    terminal.keys(&["echo before", "Enter"]);
+    terminal.shows("\nbefore");
+    let watcher = Watcher::start(&place, &terminal, "");
+    // Twice: what was put back once is put back again.
+    for round in ["one", "two"] {
+        terminal.keys(&["C-z"]);
+        terminal.shows("Stopped");
+        terminal.prompts("outer$");
+        let screen = terminal.tmux(&["capture-pane", "-p"]);
+        assert!(screen.contains("\nbefore") && !screen.contains("q leaves"), "the usual screen: {screen}");
+        terminal.keys(&[&format!("stty -a; echo between-{round}"), "Enter"]);
+        terminal.shows(&format!("\nbetween-{round}"));
+        let said = terminal.tmux(&["capture-pane", "-p"]);
+        let has = |mode| said.split_whitespace().any(|word| word == mode);
+        assert!(["isig", "icanon", "echo"].into_iter().all(has), "{said}");
+        terminal.keys(&["fg", "Enter"]);
+        terminal.shows("q leaves");
+        assert!(!terminal.tmux(&["capture-pane", "-p"]).contains("between"), "its own screen");
+        eventually("keys come one by one", SOON, || {
+            !tcgetattr(&tty).unwrap().local_modes.intersects(of_keys)
+        });
+    }
+    terminal.keys(&["q"]);
+    watcher.ends();
+    terminal.prompts("outer$");
+    assert!(!terminal.tmux(&["capture-pane", "-p"]).contains("q leaves"), "the usual screen is back");
+}
+
+#[test]
 fn it_ends_with_its_terminal() {
     // The last has the terminal without being told of its end by a signal.
     for before in ["", "exec", "setsid"] {
