@@ -214,6 +214,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         no_handover,
         successor: Successor::Nobody,
         drills,
+        reloading: None,
     })
 }
 

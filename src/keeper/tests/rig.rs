@@ -12,18 +12,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment};
 use crate::config::model::{
-    Acknowledge, Choice, Files, OnExpiry, Output, Overlap, RequireTmpfs, StateDirectory,
+    Acknowledge, Choice, Files, OnExpiry, OnFailure, Output, Overlap, RequireTmpfs, StateDirectory,
 };
 use crate::events::Events;
 use crate::handover::{Entry, Handover};
 use crate::hook::{Known, Surroundings};
 use crate::keeper::{Charge, EndMode, Fatal, Keeper, Left, LimitedUses, Links, Order, Plan, Refreshed};
 use crate::notify_app::{self, Announcements, Standing};
-use crate::publisher::{self, Before, NoSet, Publisher};
+use crate::publisher::{self, Before, Check, NoSet, Publisher, ToPublisher};
 use crate::render::Renderer;
 use crate::schedule::{Dice, Policy, Room};
 use crate::status::{Board, SecretState};
 use crate::volume::Volume;
+
+/// Half of the start's deadline.
+pub(super) const FIRST_UNTIL: Duration = Duration::from_secs(150);
 
 /// One process's worth of tasks.
 pub(super) struct Rig {
@@ -37,6 +40,7 @@ pub(super) struct Rig {
     _no_set: mpsc::UnboundedReceiver<NoSet>,
     pub(super) plans: BTreeMap<String, Plan>,
     orders: mpsc::Sender<Order>,
+    publisher: mpsc::UnboundedSender<ToPublisher>,
     tasks: tokio::task::JoinSet<()>,
     output: Option<PathBuf>,
 }
@@ -52,6 +56,8 @@ pub(super) struct Setup {
     pub(super) state: Option<PathBuf>,
     pub(super) output: Option<PathBuf>,
     pub(super) limited_uses: LimitedUses,
+    /// `verify`, and what decides where it is not passed.
+    pub(super) check: Option<(Arc<dyn Check>, OnFailure)>,
 }
 
 impl Default for Setup {
@@ -72,6 +78,7 @@ impl Default for Setup {
             state: None,
             output: None,
             limited_uses: LimitedUses::Refused,
+            check: None,
         }
     }
 }
@@ -139,7 +146,7 @@ impl Setup {
             .as_ref()
             .map(|_| Volume::open(&output).expect("the rig's output directory is usable"));
         let names = self.secrets.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let publishing = Publisher::new(
+        let mut publishing = Publisher::new(
             publisher::Links {
                 clock: clock.clone(),
                 events: events.clone(),
@@ -156,6 +163,9 @@ impl Setup {
             names,
             before,
         );
+        if let Some((check, on_failure)) = self.check {
+            publishing = publishing.with_check(check, on_failure, clock.now() + FIRST_UNTIL);
+        }
         let plans: BTreeMap<String, Plan> = self
             .secrets
             .iter()
@@ -180,7 +190,7 @@ impl Setup {
             events: events.clone(),
             board: board.clone(),
             handover,
-            publisher,
+            publisher: publisher.clone(),
             fatal: fatal_sender,
             acknowledged: announcements.acknowledged(),
             known: Known::default(),
@@ -204,6 +214,7 @@ impl Setup {
             _no_set: no_set,
             plans,
             orders,
+            publisher,
             tasks,
             output: self.output,
         }
@@ -279,6 +290,19 @@ impl Rig {
 
     pub(super) async fn reload(&self, plans: BTreeMap<String, Plan>) {
         self.order(Order::Reload(Box::new(charge(plans, LimitedUses::Refused)))).await;
+    }
+
+    /// Other files from now on, for the secrets that there are.
+    pub(super) async fn replan(&self, files: Files) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let plan = ToPublisher::Plan {
+            files,
+            env: BTreeMap::new(),
+            secrets: self.plans.keys().cloned().collect(),
+            reply,
+        };
+        self.publisher.send(plan).unwrap_or_else(|_| panic!("the publisher has ended"));
+        answer.await.expect("the publisher answers")
     }
 
     pub(super) async fn order(&self, order: Order) {
