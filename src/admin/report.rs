@@ -39,6 +39,9 @@ pub struct Report {
     pub missing_acknowledgements: Vec<String>,
     /// Why the newest set could not be published, while that lasts.
     pub refused: Option<String>,
+    /// What `verify` said of a set that is not in place, while that lasts.
+    #[serde(default)]
+    pub verify: Option<CheckReport>,
     /// What a changed configuration file asks for and only a restart takes over.
     pub needs_restart: Vec<String>,
     /// The command, under `exec`.
@@ -50,6 +53,21 @@ pub struct Report {
     pub providers: BTreeMap<String, ProviderReport>,
     /// By secret.
     pub secrets: BTreeMap<String, SecretReport>,
+}
+
+/// A set that `verify` has not found good.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// `refused`, or `unknown`: it could not be told.
+    pub outcome: String,
+    /// What the check said last.
+    pub said: String,
+    /// How often it was asked.
+    pub tries: u32,
+    /// In how many seconds it is asked again; absent where it had the last word.
+    pub next_seconds: Option<f64>,
+    /// For how many seconds it is asked at the most; absent until the first set is in place.
+    pub until_seconds: Option<f64>,
 }
 
 /// A failure that is played.
@@ -232,6 +250,13 @@ impl Report {
                 false => Vec::new(),
             },
             refused: board.refused.clone(),
+            verify: board.verify.as_ref().map(|verify| CheckReport {
+                outcome: verify.outcome.to_owned(),
+                said: verify.said.clone(),
+                tries: verify.tries,
+                next_seconds: verify.next.map(|next| at.remaining(next)),
+                until_seconds: verify.until.map(|until| at.remaining(until)),
+            }),
             needs_restart: board.needs_restart.clone(),
             command: board.command.as_ref().map(|command| at.command(command)),
             drill: board.drill.as_ref().map(|drill| DrillReport {

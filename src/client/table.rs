@@ -81,6 +81,16 @@ fn head(report: &Report, view: &View) -> Vec<Line> {
     if let Some(why) = &report.refused {
         say(Style::Bad, &format!("a newer set could not be published: {}", one_line(why)));
     }
+    if let Some(verify) = &report.verify {
+        let word =
+            if verify.outcome == "refused" { "refuses the new set" } else { "cannot tell of the new set" };
+        let times = format!("{} time{}", verify.tries, if verify.tries == 1 { "" } else { "s" });
+        let next = match verify.next_seconds {
+            Some(wait) => format!("again in {}", length(wait)),
+            None => "given up".to_owned(),
+        };
+        say(Style::Bad, &format!("verify {word} ({times}, {next}): {}", one_line(&verify.said)));
+    }
     for what in &report.needs_restart {
         say(Style::Warning, &format!("needs a restart: {}", one_line(what)));
     }

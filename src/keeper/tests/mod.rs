@@ -6,3 +6,4 @@ mod failures;
 mod leases;
 mod rig;
 mod sessions;
+mod verify;
