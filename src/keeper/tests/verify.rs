@@ -106,7 +106,12 @@ fn left_in_place(rig: &Rig) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn what_a_check_refuses_is_tried_again_then_given_back_and_replaced_no_sooner_than_in_five_minutes() {
     let (judge, scratch) = (Judge::default(), scratch());
-    let mut rig = rig(&judge, OnFailure::Keep, &scratch, "{ ttl: 30m, max_ttl: 30m, session: { ttl: 2h, max_ttl: 2h } }");
+    let mut rig = rig(
+        &judge,
+        OnFailure::Keep,
+        &scratch,
+        "{ ttl: 30m, max_ttl: 30m, session: { ttl: 2h, max_ttl: 2h } }",
+    );
     rig.is_ready().await;
     let old = rig.published_user();
     judge.refuses();
