@@ -278,6 +278,10 @@ impl Rig {
         std::fs::read_to_string(path).ok()
     }
 
+    pub(super) fn output(&self) -> Option<&std::path::Path> {
+        self.output.as_deref()
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.board.snapshot().generation.map_or(0, |generation| generation.number)
     }
