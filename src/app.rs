@@ -169,6 +169,8 @@ struct House {
     no_handover: Option<String>,
     successor: Successor,
     drills: Option<Drills>,
+    /// A changed configuration that is being taken over.
+    reloading: Option<reload::Reloading>,
 }
 
 /// Whether a successor can take over what is held.
@@ -216,10 +218,7 @@ impl House {
                 biased;
                 told = self.signals.next() => match told {
                     Told::End(ending) => return Outcome::Told(ending),
-                    Told::Reload => {
-                        self.reload(reload::Cause::Signal).await;
-                        application.set(self.application_ended());
-                    }
+                    Told::Reload => self.reload(reload::Cause::Signal).await,
                     told => if let Some(ending) = self.pass(&told) {
                         return Outcome::Told(ending);
                     },
@@ -237,8 +236,9 @@ impl House {
                 () = &mut application => return Outcome::ApplicationEnded,
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 Some(provider) = self.provider_files.recv() => self.look_again(&provider).await,
-                Some(()) = self.config_files.recv() => {
-                    self.reload(reload::Cause::File).await;
+                Some(()) = self.config_files.recv() => self.reload(reload::Cause::File).await,
+                decided = reload::decided(&mut self.reloading) => {
+                    self.finish_reload(decided).await;
                     application.set(self.application_ended());
                 }
                 () = clock.sleep_until(deadline), if !is_ready => return Outcome::Failed(self.too_late()),

@@ -225,6 +225,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         no_handover,
         successor: Successor::Nobody,
         drills,
+        reloading: None,
     })
 }
 

@@ -292,7 +292,7 @@ impl Publisher {
             (Lies::There(number), _) => (Vec::new(), Moved::Stayed(*number)),
             _ => (Vec::new(), Moved::Unseen),
         };
-        if trial.tries > 1 {
+        if now.since(trial.since) > WAITS.0 {
             self.say_late(&trial, now);
         }
         let plan = trial.plan.take();

@@ -41,7 +41,6 @@ pub use error::{Error, ErrorKind};
 pub use generation::Generation;
 use generation::Writer;
 pub use manifest::{Manifest, ManifestSecret};
-use names::Tree;
 pub use names::{problem_of_component, problem_of_path};
 use place::Place;
 use proposal::Proposal;

@@ -80,7 +80,9 @@ impl Volume {
         let number = generation.number;
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let missing = layout::missing(&self.place.directory, &self.place.path, names.iter().copied());
-        let missing = missing.inspect_err(|_| drop(generation::remove(&self.place.directory, number)))?;
+        let missing = missing.inspect_err(|_| {
+            let _ = generation::remove(&self.place.directory, number);
+        })?;
         self.with_room(number, now, |volume| volume.switch(number, &missing))?;
         self.last = number;
         if let Some(superseded) = self.in_place.replace(number) {

@@ -166,6 +166,30 @@ fn a_check_that_is_wrong_or_cannot_run_is_said_early() {
     stage.nothing_is_left();
 }
 
+#[test]
+#[cfg(feature = "mock")]
+fn dev_names_the_check_and_runs_it_only_where_it_is_told_to() {
+    let (folder, session) = (harness::tmpfs(), harness::tmpfs());
+    let config = folder.join("leasehold.yaml");
+    let check = script(&format!("echo $LEASEHOLD_GENERATION >> {}/tries", folder.display()));
+    let text = "providers:\n  vault: { type: vault, address: https://vault:8200, auth: { method: kubernetes, role: web } }\n\
+                secrets:\n  db: { provider: vault, path: database/creds/web, settle: 1h }\n";
+    fs::write(&config, format!("{text}verify: {check}\n")).unwrap();
+    let dev = |more: &[&str]| {
+        let given = ["dev", "-c", config.to_str().unwrap()];
+        let words = given.iter().chain(more).chain(&["--", "true"]);
+        let end = Leasehold::command(words).env("XDG_RUNTIME_DIR", session.as_os_str()).finish(SOON * 2);
+        assert_eq!(end.exit, Exit::Code(0), "{}", end.stderr);
+        end.stderr
+    };
+    let said = dev(&[]);
+    assert!(said.contains("verify (command sh) is not run here: --actions runs it"), "{said}");
+    assert!(!folder.join("tries").exists(), "{said}");
+    let said = dev(&["--actions"]);
+    assert!(!said.contains("not run here"), "{said}");
+    assert_eq!(fs::read_to_string(folder.join("tries")).unwrap(), "1\n", "{said}");
+}
+
 /// The blocks of the page in a language.
 fn page(language: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify.md");

@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime};
 use harness::tmpfs::{self, Folder, ProtectedSymlinks, root};
 use leasehold::clock::Moment;
 use leasehold::config::model::{Output, RequireTmpfs};
-use leasehold::volume::{Error, ErrorKind, Manifest, ManifestSecret, Published, Rendered, Set, Volume};
+use leasehold::volume::{
+    Error, ErrorKind, Manifest, ManifestSecret, Proposed, Published, Rendered, Set, Volume,
+};
 use leasehold_core::SecretBytes;
 use leasehold_harness as harness;
 use rustix::fs::{Gid, Uid};
@@ -209,6 +211,41 @@ fn unchanged_files_are_hard_links_and_changed_ones_are_not() {
     assert_ne!(inode(1, "a"), inode(2, "a"));
     assert_ne!(inode(1, "d/other"), inode(2, "d/other"));
     assert_eq!(read(live.join("..generation-1/a")), "1", "the old set keeps its own bytes");
+}
+
+#[test]
+fn a_proposed_set_lies_whole_beside_the_one_in_place_until_it_is_accepted_or_goes() {
+    let folder = harness::tmpfs();
+    let live = folder.join("live");
+    let mut volume = Volume::open(&output(&live)).unwrap();
+    volume.publish(&set([("a", "1"), ("same", "s")]), at(0)).unwrap();
+    let before = names(&live);
+    let wanted = set([("a", "2"), ("new", "n"), ("same", "s")]);
+    let changed = vec!["a".to_owned(), "new".to_owned()];
+    let proposed = Proposed::Candidate { number: 2, changed: changed.clone() };
+
+    assert_eq!(volume.propose(&wanted, at(0)).unwrap(), proposed);
+    let beside = volume.directory_of(2);
+    assert_eq!(beside, live.join("..generation-2"));
+    assert_eq!(names(&beside), ["..manifest.json", "a", "new", "same"]);
+    assert_eq!(fs::metadata(beside.join("a")).unwrap().permissions().mode() & 0o7777, 0o440);
+    assert_eq!((read(live.join("a")), live.join("new").exists()), ("1".to_owned(), false));
+    volume.withdraw();
+    assert_eq!(names(&live), before, "nothing of it is left");
+
+    // A process that ends with one leaves it to the next, which takes it away.
+    assert_eq!(volume.propose(&wanted, at(0)).unwrap(), proposed);
+    drop(volume);
+    assert!(beside.exists());
+    let mut volume = Volume::open(&output(&live)).unwrap();
+    assert_eq!(names(&live), before);
+
+    volume.propose(&set([("other", "o")]), at(0)).unwrap();
+    assert_eq!(volume.propose(&wanted, at(0)).unwrap(), proposed, "a newer one takes its place");
+    assert_eq!(generation(volume.accept(at(0))), (2, changed));
+    assert_eq!((read(live.join("a")), read(live.join("new"))), ("2".to_owned(), "n".to_owned()));
+    assert_eq!(volume.propose(&wanted, at(0)).unwrap(), Proposed::Unchanged { number: 2 });
+    volume.accept(at(0)).unwrap_err();
 }
 
 #[test]

@@ -7,3 +7,4 @@ mod leases;
 mod rig;
 mod session_file;
 mod sessions;
+mod verify;

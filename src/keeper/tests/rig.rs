@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment};
 use crate::config::model::{
-    Acknowledge, Choice, Content, File, Files, Format, OnExpiry, Output, Overlap, RequireTmpfs,
+    Acknowledge, Choice, Content, File, Files, Format, OnExpiry, OnFailure, Output, Overlap, RequireTmpfs,
     StateDirectory, session_value,
 };
 use crate::events::Events;
@@ -20,11 +20,14 @@ use crate::handover::{Entry, Handover};
 use crate::hook::{Known, Surroundings};
 use crate::keeper::{Charge, EndMode, Fatal, Keeper, Left, LimitedUses, Links, Order, Plan, Refreshed};
 use crate::notify_app::{self, Announcements, Standing};
-use crate::publisher::{self, Before, NoSet, Publisher};
+use crate::publisher::{self, Before, Check, NoSet, Publisher, ToPublisher};
 use crate::render::Renderer;
 use crate::schedule::{Dice, Policy, Room};
 use crate::status::{Board, SecretState};
 use crate::volume::Volume;
+
+/// Half of the start's deadline.
+pub(super) const FIRST_UNTIL: Duration = Duration::from_secs(150);
 
 /// One process's worth of tasks.
 pub(super) struct Rig {
@@ -38,6 +41,7 @@ pub(super) struct Rig {
     _no_set: mpsc::UnboundedReceiver<NoSet>,
     pub(super) plans: BTreeMap<String, Plan>,
     orders: mpsc::Sender<Order>,
+    publisher: mpsc::UnboundedSender<ToPublisher>,
     tasks: tokio::task::JoinSet<()>,
     output: Option<PathBuf>,
 }
@@ -55,6 +59,8 @@ pub(super) struct Setup {
     pub(super) limited_uses: LimitedUses,
     /// Whether the session is a file, too: `token`, beside what the setup has of others.
     pub(super) session_file: bool,
+    /// `verify`, and what decides where it is not passed.
+    pub(super) check: Option<(Arc<dyn Check>, OnFailure)>,
 }
 
 impl Default for Setup {
@@ -76,6 +82,7 @@ impl Default for Setup {
             output: None,
             limited_uses: LimitedUses::Refused,
             session_file: false,
+            check: None,
         }
     }
 }
@@ -147,7 +154,7 @@ impl Setup {
         if self.session_file {
             names.insert(session_value("mock"));
         }
-        let publishing = Publisher::new(
+        let mut publishing = Publisher::new(
             publisher::Links {
                 clock: clock.clone(),
                 events: events.clone(),
@@ -164,6 +171,9 @@ impl Setup {
             names,
             before,
         );
+        if let Some((check, on_failure)) = self.check {
+            publishing = publishing.with_check(check, on_failure, clock.now() + FIRST_UNTIL);
+        }
         let plans: BTreeMap<String, Plan> = self
             .secrets
             .iter()
@@ -189,7 +199,7 @@ impl Setup {
             events: events.clone(),
             board: board.clone(),
             handover,
-            publisher,
+            publisher: publisher.clone(),
             fatal: fatal_sender,
             acknowledged: announcements.acknowledged(),
             known: Known::default(),
@@ -213,6 +223,7 @@ impl Setup {
             _no_set: no_set,
             plans,
             orders,
+            publisher,
             tasks,
             output: self.output,
         }
@@ -267,6 +278,10 @@ impl Rig {
         std::fs::read_to_string(path).ok()
     }
 
+    pub(super) fn output(&self) -> Option<&std::path::Path> {
+        self.output.as_deref()
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.board.snapshot().generation.map_or(0, |generation| generation.number)
     }
@@ -289,6 +304,19 @@ impl Rig {
 
     pub(super) async fn reload(&self, plans: BTreeMap<String, Plan>) {
         self.order(Order::Reload(Box::new(charge(plans, LimitedUses::Refused)))).await;
+    }
+
+    /// Other files from now on, for the secrets that there are.
+    pub(super) async fn replan(&self, files: Files) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let plan = ToPublisher::Plan {
+            files,
+            env: BTreeMap::new(),
+            secrets: self.plans.keys().cloned().collect(),
+            reply,
+        };
+        self.publisher.send(plan).unwrap_or_else(|_| panic!("the publisher has ended"));
+        answer.await.expect("the publisher answers")
     }
 
     pub(super) async fn order(&self, order: Order) {
