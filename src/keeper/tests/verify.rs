@@ -1,4 +1,5 @@
 //! The candidate check and `settle`: what the application has, and what happens at the store.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
