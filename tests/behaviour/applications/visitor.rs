@@ -38,6 +38,15 @@ impl Life {
     }
 }
 
+/// Ends a visit when it goes, also where the test fails: a scope waits for its threads.
+pub(super) struct Ending<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Makes them until it is told to stop. `certificate` is what is in place at `server`, as PEM.
 pub(super) fn visit(
     client: &TlsClient,

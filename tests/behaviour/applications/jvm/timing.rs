@@ -1,13 +1,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use harness::{TlsClient, eventually, ports, program, tls, vault};
 use leasehold_harness as harness;
 use serde_json::json;
 
-use super::super::visitor::{Life, visit};
+use super::super::visitor::{Ending, Life, visit};
 use super::super::{Page, Program, Scene, replaced};
 use crate::SOON;
 
@@ -68,6 +68,7 @@ fn no_handshake_of_a_jvm_fails_over_twelve_rotations_and_openssl_reads_each_keys
     let certificate = scene.folder.join("live/tls.crt");
     let (life, stop) = (Mutex::new(Life::default()), AtomicBool::new(false));
     std::thread::scope(|scope| {
+        let _ending = Ending(&stop);
         let visitor = scope.spawn(|| visit(&client, address, &certificate, &life, &stop));
         for rotation in 0..=ROTATIONS {
             eventually("the certificate in place is served", SOON, || {
@@ -82,7 +83,6 @@ fn no_handshake_of_a_jvm_fails_over_twelve_rotations_and_openssl_reads_each_keys
                 sidecar.refresh("cert");
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let life = life.into_inner().unwrap();
     println!(

@@ -1,11 +1,11 @@
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use harness::{Nginx, TlsClient, eventually, vault};
 use leasehold_harness as harness;
 use serde_json::json;
 
-use super::super::visitor::{Life, visit};
+use super::super::visitor::{Ending, Life, visit};
 use super::super::{Page, Scene, replaced};
 use crate::SOON;
 
@@ -34,6 +34,7 @@ fn no_handshake_fails_over_twenty_rotations_and_what_is_served_is_one_of_two() {
 
     let (life, stop) = (Mutex::new(Life::default()), AtomicBool::new(false));
     std::thread::scope(|scope| {
+        let _ending = Ending(&stop);
         let visitor = scope.spawn(|| visit(&client, nginx.address(), &certificate, &life, &stop));
         for rotation in 0..=ROTATIONS {
             eventually("the certificate in place is served", SOON, || {
@@ -46,7 +47,6 @@ fn no_handshake_fails_over_twenty_rotations_and_what_is_served_is_one_of_two() {
                 sidecar.refresh("cert");
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let life = life.into_inner().unwrap();
     println!(
