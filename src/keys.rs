@@ -113,7 +113,10 @@ async fn with_key<'a>(provider: &str, wanted: &Wanted<'a>, kind: KeyKind) -> Res
         failed(Kind::Invalid, "its data names somebody whom a certificate request cannot name")
     })?;
     let key = make(kind, names).await.ok_or_else(|| {
-        failed(Kind::Internal, "no key could be made: the system gave no randomness, or this build makes none")
+        failed(
+            Kind::Internal,
+            "no key could be made: the system gave no randomness, or this build makes none",
+        )
     })?;
     data.insert(REQUEST.to_owned(), Value::String(key.request.clone()));
     reference.data = Some(data);
@@ -145,9 +148,8 @@ async fn make(kind: KeyKind, names: Names) -> Option<Key> {
 
 /// The fields of an answer, and the key.
 fn joined(provider: &str, reference: &SecretRef, fetched: Fetched, key: Key) -> Result<Fetched, Error> {
-    let refused = |kind, detail: String| {
-        Error::new(kind, Operation::Fetch, provider, detail).on(named(reference))
-    };
+    let refused =
+        |kind, detail: String| Error::new(kind, Operation::Fetch, provider, detail).on(named(reference));
     let Some(fields) = fetched.fields else { return Ok(fetched) };
     if fields.get(PRIVATE_KEY).is_some() {
         let detail = "the store made a key of its own, and with generate_key the key is made here: name a path that \
@@ -182,7 +184,10 @@ fn holds(der: &[u8], part: &[u8]) -> bool {
 fn copied(fields: &Fields) -> Fields {
     let mut copy = Fields::new();
     for (name, field) in fields.iter() {
-        copy.insert(name, Field { bytes: SecretBytes::new(field.bytes.expose().to_vec()), shape: field.shape });
+        copy.insert(
+            name,
+            Field { bytes: SecretBytes::new(field.bytes.expose().to_vec()), shape: field.shape },
+        );
     }
     copy
 }

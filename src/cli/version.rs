@@ -1,6 +1,6 @@
 //! What this build is and holds.
 
-use crate::registry;
+use crate::{keys, registry};
 
 /// `leasehold 0.1.0`; and where it is wanted, a line for each thing that two builds of a version
 /// may differ in.
@@ -14,7 +14,7 @@ pub(super) fn text(verbose: bool) -> String {
     format!(
         "{name}\nproviders: {}\nleft out: {left_out}\nfeatures: {}\ncryptography: {}\ntarget: {}-{}{}\n",
         registry::kinds().join(", "),
-        registry::features().join(", "),
+        features().join(", "),
         cryptography(),
         std::env::consts::ARCH,
         std::env::consts::OS,
@@ -22,10 +22,17 @@ pub(super) fn text(verbose: bool) -> String {
     )
 }
 
-/// Only what speaks TLS holds any.
+/// Those of the providers, and what else may be left out.
+fn features() -> Vec<&'static str> {
+    let mut features = registry::features();
+    features.extend(keys::HELD.then_some("generate-key"));
+    features
+}
+
+/// Only what speaks TLS or makes keys holds any.
 fn cryptography() -> &'static str {
     #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault"))]
     return leasehold_http::CRYPTOGRAPHY;
     #[cfg(not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault")))]
-    "none"
+    if keys::HELD { "ring" } else { "none" }
 }

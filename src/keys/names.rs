@@ -40,7 +40,9 @@ impl Names {
         {
             names.add(name);
         }
-        for (key, take) in [("alt_names", Self::named as Take), ("ip_sans", Self::address), ("uri_sans", Self::uri)] {
+        for (key, take) in
+            [("alt_names", Self::named as Take), ("ip_sans", Self::address), ("uri_sans", Self::uri)]
+        {
             let taken = words(data.get(key)).into_iter().try_for_each(|word| take(&mut names, word));
             problems.extend(taken.err().map(|why| Problem::new(format!("data.{key}"), why)));
         }
@@ -158,6 +160,10 @@ mod tests {
         .unwrap_err();
         let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
         assert_eq!(keys, ["data.alt_names", "data.ip_sans", "data.uri_sans", "data.other_sans"]);
-        assert!(problems.iter().all(|problem| !problem.message.contains("can")  || problem.message.contains("cannot")));
+        assert!(
+            problems
+                .iter()
+                .all(|problem| !problem.message.contains("can") || problem.message.contains("cannot"))
+        );
     }
 }

@@ -123,12 +123,7 @@ fn key_kind(raw: raw::KeyKind) -> KeyKind {
 }
 
 /// What does not go together with a key that is made here.
-fn with_generated_key(
-    data: Option<&Map<String, Value>>,
-    picks: bool,
-    path: &KeyPath,
-    cx: &mut Context<'_>,
-) {
+fn with_generated_key(data: Option<&Map<String, Value>>, picks: bool, path: &KeyPath, cx: &mut Context<'_>) {
     if !keys::HELD {
         let lacks = "this build makes no keys; take one with the feature `generate-key`";
         cx.problem(&path.key("generate_key"), lacks);
