@@ -19,6 +19,7 @@ pub mod hook;
 mod http_server;
 pub mod install;
 pub mod keeper;
+pub mod keys;
 pub mod lock;
 pub mod logging;
 pub mod notify_app;

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::model::{Files, Secret};
 use crate::events::line::{human, one_line};
+use crate::keys::Prepared;
 use crate::process::Programs;
 use crate::registry::Settings;
 use crate::render::{Paths, Renderer};
@@ -333,8 +334,9 @@ async fn most(provider: &dyn Provider, session: &Session) -> Option<Duration> {
 
 async fn fetch(provider: &dyn Provider, session: &Session, secret: &Secret) -> Result<Fetched, Error> {
     let wanted = [Wanted { reference: &secret.reference, known_version: None }];
-    let mut fetched = provider.fetch(session, &wanted).await?;
-    match fetched.pop() {
+    let prepared = Prepared::new(&secret.provider, &wanted).await?;
+    let fetched = provider.fetch(session, &prepared.wanted()).await?;
+    match prepared.join(fetched).pop() {
         Some(fetched) => fetched,
         None => Err(Error::new(
             Kind::Internal,

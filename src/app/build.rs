@@ -275,17 +275,19 @@ pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
 /// What a held value has to match to be adopted: what it was fetched with.
 fn fingerprint(identity: &str, secret: &crate::config::model::Secret) -> String {
     let reference = &secret.reference;
-    serde_json::json!([
-        identity,
-        reference.path,
-        reference.data,
-        reference.version,
-        reference.stage,
-        reference.key,
-        reference.namespace,
-        reference.revoke,
-    ])
-    .to_string()
+    let mut parts = vec![
+        serde_json::json!(identity),
+        serde_json::json!(reference.path),
+        serde_json::json!(reference.data),
+        serde_json::json!(reference.version),
+        serde_json::json!(reference.stage),
+        serde_json::json!(reference.key),
+        serde_json::json!(reference.namespace),
+        serde_json::json!(reference.revoke),
+    ];
+    // Only where there is one: what was written before there were such keys still matches.
+    parts.extend(reference.generate_key.map(|kind| serde_json::json!(kind.as_str())));
+    serde_json::Value::Array(parts).to_string()
 }
 
 /// The newest announcement, and each provider's entries. What belongs to nobody is removed.

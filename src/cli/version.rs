@@ -9,16 +9,13 @@ pub(super) fn text(verbose: bool) -> String {
     if !verbose {
         return name;
     }
-    let mut features = registry::features();
-    features.extend(cfg!(feature = "keystore").then_some("keystore"));
-    features.sort_unstable();
     let keystores = if cfg!(feature = "keystore") { "pkcs12, jks" } else { "none" };
     let left_out = registry::left_out();
     let left_out = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
     format!(
         "{name}\nproviders: {}\nleft out: {left_out}\nkeystores: {keystores}\nfeatures: {}\ncryptography: {}\ntarget: {}-{}{}\n",
         registry::kinds().join(", "),
-        features.join(", "),
+        features().join(", "),
         cryptography(),
         std::env::consts::ARCH,
         std::env::consts::OS,
@@ -26,22 +23,24 @@ pub(super) fn text(verbose: bool) -> String {
     )
 }
 
-/// Only what speaks TLS, or writes keystores, holds any.
+/// Those of the providers, and what else may be left out.
+fn features() -> Vec<&'static str> {
+    let mut features = registry::features();
+    features.extend(cfg!(feature = "generate-key").then_some("generate-key"));
+    features.extend(cfg!(feature = "keystore").then_some("keystore"));
+    features.sort_unstable();
+    features
+}
+
+/// Only what speaks TLS, writes keystores or makes keys holds any.
 fn cryptography() -> &'static str {
-    #[cfg(any(
+    let held = cfg!(any(
         feature = "aws",
         feature = "azure",
         feature = "gcp",
+        feature = "generate-key",
         feature = "keystore",
         feature = "vault"
-    ))]
-    return leasehold_http::CRYPTOGRAPHY;
-    #[cfg(not(any(
-        feature = "aws",
-        feature = "azure",
-        feature = "gcp",
-        feature = "keystore",
-        feature = "vault"
-    )))]
-    "none"
+    ));
+    if held { leasehold_http::CRYPTOGRAPHY } else { "none" }
 }

@@ -11,7 +11,7 @@ use super::model::{Action, Choice, Config, Overlap, RequireTmpfs, StateDirectory
 use super::reading::{Before, Reading};
 use super::tree::{Entry, Kind, Node, Scalar, Style};
 use super::wanted;
-use crate::{hook, registry};
+use crate::{hook, keys, registry};
 
 /// How somebody develops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,13 @@ impl Development {
 
 /// A mock in place of each provider, which has what the files ask for.
 fn stand_in(config: &mut Config, stores: &registry::Development, before: &Before) {
-    let shapes = wanted::fields(config);
+    let mut shapes = wanted::fields(config);
+    // What is made here no store makes up.
+    for (name, shape) in &mut shapes {
+        if config.secrets.get(name).is_some_and(|secret| secret.reference.generate_key.is_some()) {
+            [keys::PRIVATE_KEY, keys::PRIVATE_KEY_TYPE].into_iter().for_each(|field| shape.remove(field));
+        }
+    }
     for (name, provider) in &mut config.providers {
         let secrets = config.secrets.iter().filter(|(_, secret)| secret.provider == *name);
         let wanted = secrets.map(|(name, secret)| registry::Wanted {

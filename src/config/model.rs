@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method, Uri};
+pub use leasehold_core::KeyKind;
 use leasehold_core::{SecretBytes, SecretRef};
 use leasehold_http::TlsFiles;
 

@@ -90,6 +90,26 @@ pub(super) struct Secret {
     /// published.
     #[schemars(extend("default" = "0s"))]
     pub(super) settle: Option<Length>,
+    /// The kind of a key that is made here for each fetch; its certificate request goes to the store in `data.csr`.
+    pub(super) generate_key: Option<KeyKind>,
+}
+
+/// A kind of key.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) enum KeyKind {
+    #[serde(rename = "ec-p256")]
+    EcP256,
+    #[serde(rename = "ec-p384")]
+    EcP384,
+    #[serde(rename = "ed25519")]
+    Ed25519,
+    #[serde(rename = "rsa-2048")]
+    Rsa2048,
+    #[serde(rename = "rsa-3072")]
+    Rsa3072,
+    #[serde(rename = "rsa-4096")]
+    Rsa4096,
 }
 
 /// One file: a `template`, a `template_file`, a `secret` with a `field` or a `format`, or a `session`.

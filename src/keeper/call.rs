@@ -12,6 +12,7 @@ use leasehold_core::{
 };
 
 use crate::clock::Clock;
+use crate::keys::Prepared;
 
 /// How long a log-in may take: it may need several requests.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -58,7 +59,20 @@ impl Call {
         self.bounded(DEADLINE, Operation::Revoke, &on(&what), self.provider.revoke(session, what)).await
     }
 
+    /// Fetches, with a key of our own for each secret that wants one.
     pub(super) async fn fetch(
+        &self,
+        session: &Session,
+        wanted: &[Wanted<'_>],
+        effect: Effect,
+    ) -> Result<Vec<Result<Fetched, Error>>, Error> {
+        let prepared = Prepared::new(&self.name, wanted).await?;
+        let wanted = prepared.wanted();
+        let answers = self.ask(session, &wanted, effect).await?;
+        Ok(prepared.join(answers))
+    }
+
+    async fn ask(
         &self,
         session: &Session,
         wanted: &[Wanted<'_>],

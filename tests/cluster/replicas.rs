@@ -86,7 +86,8 @@ fn no_request_fails_when_one_change_restarts_three_replicas_behind_a_service() {
     let failed: BTreeMap<Duration, &str> = asked.timed("failed request").collect();
     // Of changes before that one, in which all were away, nothing is asked.
     let rounds: Vec<Vec<Away>> = pods.iter().map(away).collect();
-    let start = if round == 1 { begin } else { rounds.iter().map(|away| away[round - 2].1).max().expect("three") };
+    let start =
+        if round == 1 { begin } else { rounds.iter().map(|away| away[round - 2].1).max().expect("three") };
     let failed: Vec<_> = failed.range(start..).collect();
     assert!(failed.is_empty(), "{failed:#?}\n{rounds:#?}");
     pods.iter().for_each(|pod| assert_eq!(pod.restarts("application"), 0));

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::key_kind::KeyKind;
+
 /// Names one thing in a store: what the configuration says of a secret, as far as the store is
 /// concerned.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -21,6 +23,9 @@ pub struct SecretRef {
     /// True: what cannot be revoked through a lease (a certificate) gets a handle all the same,
     /// so that it can be revoked when it is replaced and at the end.
     pub revoke: bool,
+    /// A key of this kind is made for each fetch before a provider is asked, and its certificate
+    /// request is then `csr` in `data`. A provider has nothing to do for it.
+    pub generate_key: Option<KeyKind>,
 }
 
 impl fmt::Debug for SecretRef {
@@ -36,6 +41,7 @@ impl fmt::Debug for SecretRef {
             .field("key", &self.key)
             .field("namespace", &self.namespace)
             .field("revoke", &self.revoke)
+            .field("generate_key", &self.generate_key)
             .finish()
     }
 }

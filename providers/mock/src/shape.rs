@@ -28,6 +28,11 @@ impl Shape {
         }
     }
 
+    /// Takes a field out: it comes from elsewhere.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// True for one that names nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

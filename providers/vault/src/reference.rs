@@ -24,8 +24,22 @@ pub(crate) fn problems(reference: &SecretRef) -> Vec<Problem> {
     if path.trim_matches('/').contains("//") {
         problems.push(Problem::new("path", "a path holds no empty part (`//`)"));
     }
+    if let (Some(_), Some((mount, role))) = (reference.generate_key, issues(path)) {
+        let signs = format!(
+            "this path makes a key at the store; with `generate_key` the key is made here, and a path that signs is \
+             wanted: `{mount}/sign/{role}`"
+        );
+        problems.push(Problem::new("path", signs));
+    }
     if reference.stage.is_some() {
         problems.push(Problem::new("stage", "Vault knows no stages; `version` pins a version"));
     }
     problems
+}
+
+/// Mount and role, where a PKI hands out a certificate with a key of its own.
+fn issues(path: &str) -> Option<(&str, &str)> {
+    let (rest, role) = path.rsplit_once('/')?;
+    let (mount, verb) = rest.rsplit_once('/')?;
+    (verb == "issue").then_some((mount, role))
 }

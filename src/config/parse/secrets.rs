@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leasehold_core::SecretRef;
-use serde_json::Value;
+use leasehold_core::{KeyKind, SecretRef};
+use serde_json::{Map, Value};
 
 use super::Context;
 use super::sections::{on_expiry, overlap};
 use crate::config::model::{Lifecycle, Provider, Secret};
 use crate::config::raw;
 use crate::config::report::{KeyPath, did_you_mean, listed, nearest};
+use crate::keys;
 
 const REFRESH: Duration = Duration::from_secs(300);
 /// More often is a burden to the store; the engine's own timers do better.
@@ -73,10 +74,16 @@ fn secret(
     if raw.version.is_some() && raw.stage.is_some() {
         cx.problem(&at("stage"), "`version` and `stage` both say which version; use one of them");
     }
+    let generate_key = raw.generate_key.map(key_kind);
+    if generate_key.is_some() {
+        with_generated_key(raw.data.as_ref(), raw.key.is_some(), path, cx);
+    }
+    let says_data = raw.data.is_some();
     let reference = SecretRef {
         name,
         path: cx.words(raw.path, &at("path")).unwrap_or_default(),
-        data: raw.data,
+        // A request is written.
+        data: raw.data.or_else(|| generate_key.map(|_| Map::new())),
         version: raw.version.map(|version| match version.0 {
             Value::String(text) => text,
             other => other.to_string(),
@@ -85,10 +92,12 @@ fn secret(
         key: cx.words(raw.key, &at("key")),
         namespace: cx.words(raw.namespace, &at("namespace")),
         revoke: raw.revoke.unwrap_or(false),
+        generate_key,
     };
     if let Some(provider) = providers.get(&provider) {
         for problem in provider.settings.check_reference(&reference) {
-            cx.problem(&path.along(&problem.key), problem.message);
+            let key = if problem.key == "data" && !says_data { "generate_key" } else { &problem.key };
+            cx.problem(&path.along(key), problem.message);
         }
     }
     Secret {
@@ -100,6 +109,37 @@ fn secret(
         on_expiry: on_expiry(raw.on_expiry, cx.on_expiry),
         lookup: raw.lookup.and_then(|raw| cx.length_of(&raw.0, SHORTEST, &at("lookup"))),
         settle: cx.length(raw.settle, Duration::ZERO, Duration::ZERO, &at("settle")),
+    }
+}
+
+fn key_kind(raw: raw::KeyKind) -> KeyKind {
+    match raw {
+        raw::KeyKind::EcP256 => KeyKind::EcP256,
+        raw::KeyKind::EcP384 => KeyKind::EcP384,
+        raw::KeyKind::Ed25519 => KeyKind::Ed25519,
+        raw::KeyKind::Rsa2048 => KeyKind::Rsa2048,
+        raw::KeyKind::Rsa3072 => KeyKind::Rsa3072,
+        raw::KeyKind::Rsa4096 => KeyKind::Rsa4096,
+    }
+}
+
+/// What does not go together with a key that is made here.
+fn with_generated_key(data: Option<&Map<String, Value>>, picks: bool, path: &KeyPath, cx: &mut Context<'_>) {
+    if !keys::HELD {
+        let lacks = "this build makes no keys; take one with the feature `generate-key`";
+        cx.problem(&path.key("generate_key"), lacks);
+    }
+    if picks {
+        let why = "`key` picks one value of the answer, and `generate_key` wants all of it; use one of them";
+        cx.problem(&path.key("key"), why);
+    }
+    let Some(data) = data else { return };
+    if data.contains_key(keys::REQUEST) {
+        let why = "with `generate_key` the request is made here; use one of them";
+        cx.problem(&path.along("data.csr"), why);
+    }
+    for problem in keys::Names::of(data).err().unwrap_or_default() {
+        cx.problem(&path.along(&problem.key), problem.message);
     }
 }
 

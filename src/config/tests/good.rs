@@ -338,3 +338,26 @@ secrets:
     let names: Vec<String> = super::super::secret_variables(&files.paths).into_iter().collect();
     assert_eq!(names, ["NAME", "OTP", "PASSWORD"]);
 }
+
+#[cfg(all(feature = "generate-key", feature = "vault"))]
+#[test]
+fn a_key_of_each_kind_is_made_with_data_or_without() {
+    use crate::config::model::KeyKind;
+    for (word, kind) in [
+        ("ec-p256", KeyKind::EcP256),
+        ("ec-p384", KeyKind::EcP384),
+        ("ed25519", KeyKind::Ed25519),
+        ("rsa-2048", KeyKind::Rsa2048),
+        ("rsa-3072", KeyKind::Rsa3072),
+        ("rsa-4096", KeyKind::Rsa4096),
+    ] {
+        let config = good(&format!(
+            "providers: {{ vault: {{ type: vault, address: https://vault:8200, auth: {{ method: kubernetes, role: web }} }} }}\n\
+             secrets: {{ cert: {{ provider: vault, path: pki/sign/web, generate_key: {word} }} }}\n"
+        ));
+        let reference = &config.secrets["cert"].reference;
+        assert_eq!(reference.generate_key, Some(kind));
+        assert_eq!(kind.to_string(), word);
+        assert!(reference.data.is_some(), "it is a write: the request is sent");
+    }
+}

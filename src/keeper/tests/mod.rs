@@ -3,6 +3,8 @@
 mod adoption;
 mod ending;
 mod failures;
+#[cfg(feature = "generate-key")]
+mod keys;
 mod leases;
 mod rig;
 mod session_file;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{NoObserver, Provider, SecretRef};
+use leasehold_core::{KeyKind, NoObserver, Provider, SecretRef};
 use leasehold_mock::{Mock, Settings};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,7 @@ pub(super) struct Rig {
 pub(super) struct Setup {
     pub(super) yaml: &'static str,
     pub(super) secrets: Vec<(&'static str, &'static str)>,
+    pub(super) generate_key: Option<KeyKind>,
     pub(super) policy: Policy,
     pub(super) on_expiry: OnExpiry,
     pub(super) required: bool,
@@ -68,6 +69,7 @@ impl Default for Setup {
         Self {
             yaml: "{}",
             secrets: vec![("db", "database/creds/web")],
+            generate_key: None,
             policy: Policy {
                 room: Overlap::Auto.into(),
                 refresh: Duration::from_secs(300),
@@ -182,6 +184,8 @@ impl Setup {
                     reference: SecretRef {
                         name: (*name).to_owned(),
                         path: (*path).to_owned(),
+                        data: self.generate_key.map(|_| serde_json::Map::new()),
+                        generate_key: self.generate_key,
                         ..SecretRef::default()
                     },
                     required: self.required,

@@ -294,7 +294,7 @@ async fn a_reload_holds_once_its_files_are_found_good_and_not_where_they_are_ref
     let mut rig = rig(&judge, OnFailure::Keep, &scratch, "{ ttl: 1h }");
     rig.is_ready().await;
     let file = File {
-        content: Content::Field { secret: "db".to_owned(), field: "username".to_owned() },
+        content: Content::Field { secret: "db".to_owned(), field: "username".to_owned(), decode: None },
         mode: None,
         owner: None,
         group: None,

@@ -205,7 +205,11 @@ impl Store {
 
     fn issue(&mut self, path: &str, given: Option<Given>, reference: &SecretRef) -> Result<Fetched, Failure> {
         let settings = self.settings.secret(path).clone();
-        let data = reference.data.clone().unwrap_or_default();
+        let mut data = reference.data.clone().unwrap_or_default();
+        // Who issues makes the key, whatever is sent along.
+        if path.rsplit('/').nth(1) == Some("issue") {
+            data.remove("csr");
+        }
         let ttl = lifetime(&data, &settings);
         let turn = self.turn(path);
         let seed = self.settings.seed;
