@@ -1,4 +1,5 @@
 //! The candidate check and `settle`: what the application has, and what happens at the store.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -200,7 +201,7 @@ async fn without_a_set_in_place_the_same_one_is_tried_for_as_long_as_the_start_m
     let (judge, scratch) = (Judge::default(), scratch());
     judge.refuses();
     let rig = rig(&judge, OnFailure::Keep, &scratch, "{ ttl: 1h }");
-    rig.pass(2 * FIRST_UNTIL).await;
+    rig.pass(3 * FIRST_UNTIL).await;
     assert!(!*rig.ready.borrow());
     assert!(refusals(&rig) > 20);
     assert_eq!(mints(&rig), 1);
@@ -387,6 +388,7 @@ async fn a_lease_that_is_lost_while_its_set_is_on_trial_is_not_published() {
     for lease in leases(&rig).into_iter().filter(|lease| *lease != current) {
         assert!(rig.mock.revoke_lease(&lease));
     }
+    rig.mock.delay(Operation::Fetch, 20 * SECOND);
     rig.stale("db").await;
     rig.until("its loss", |rig| rig.said("lease_lost")).await;
     judge.says(Verdict::Good);
