@@ -26,6 +26,8 @@ mod endings;
 mod exec;
 mod exec_provider;
 mod file_provider;
+#[cfg(feature = "generate-key")]
+mod generate_key;
 mod handover;
 mod healing;
 mod hygiene;
