@@ -186,7 +186,7 @@ mod tests {
         cert.revoke = true;
         let secrets =
             [at("a", "database/creds/web"), at("b", "database/creds/web"), cert, at("kv", "kv/app")];
-        let text = grants(json!({ "method": "cert", "role": "web" }), "", &[]).text;
+        let text = grants(json!({ "method": "kubernetes", "role": "web" }), "", &[]).text;
         assert!(!text.contains("sys/leases"), "{text}");
         let given = json!({ "method": "kubernetes", "role": "web" });
         let text = grants(given, "", &secrets).text;
