@@ -266,8 +266,12 @@ fn range(low: Duration, high: Duration) -> String {
 
 /// To the second; below ten seconds to a tenth of it.
 fn exact(length: Duration) -> String {
-    match length < Duration::from_secs(10) {
-        true => human(length),
-        false => humantime::format_duration(Duration::from_secs(length.as_secs())).to_string(),
+    let seconds = length.as_secs();
+    if seconds < 10 {
+        return human(length);
     }
+    let units =
+        [(seconds / 86_400, 'd'), (seconds / 3_600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let shown = units.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}"));
+    shown.collect::<Vec<_>>().join(" ")
 }

@@ -3,7 +3,7 @@
 use crate::client::{Line, Style, View, wrapped};
 
 /// Where the texts of rows begin.
-const LABEL: usize = 12;
+const LABEL: usize = 15;
 
 /// What is being written.
 pub(super) struct Page {

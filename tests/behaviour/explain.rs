@@ -246,3 +246,24 @@ secrets:
     assert_eq!(inline.exit, Exit::Code(0), "{inline:?}");
     assert!(inline.stdout.contains("VAULT_TOKEN") && !inline.stdout.contains("canary"), "{}", inline.stdout);
 }
+
+#[test]
+fn the_page_shows_what_its_own_configuration_brings() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/explain.md");
+    let page = fs::read_to_string(page).unwrap();
+    let block = |kind: &str| {
+        let rest = page.split_once(&format!("```{kind}\n")).unwrap().1;
+        rest.split_once("```").unwrap().0.to_owned()
+    };
+    let folder = harness::tmpfs();
+    let file = folder.join("leasehold.yaml");
+    fs::write(&file, block("yaml")).unwrap();
+    let said = stage::leasehold("explain", &file).finish(SOON);
+    assert_eq!(said.exit, Exit::Code(0), "{}", said.stderr);
+    assert!(
+        said.stdout.contains(block("text").trim_end()),
+        "the page shows\n{}\nit says\n{}",
+        block("text"),
+        said.stdout
+    );
+}

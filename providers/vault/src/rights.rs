@@ -41,7 +41,8 @@ impl Right {
     /// What an administrator writes to grant it.
     pub(crate) fn remedy(&self, mount: &Mount) -> String {
         match self.capability {
-            "read" => mount.policy_file_to_read(&self.path),
+            // What is only wished for lies at a path that is known.
+            "read" if self.required => mount.policy_file_to_read(&self.path),
             other => stanza(&self.path, &[other]),
         }
     }
