@@ -87,5 +87,3 @@ fn head(page: &mut Page, config: &Config) {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests;

@@ -206,11 +206,16 @@ fn legend(page: &mut Page, used: &[Cell]) {
 
 /// What happens when, from the first fetch on. What chance decides is a range.
 fn table(page: &mut Page, (low, high): (&Course, &Course), ttl: Duration, handle: Handle) {
-    let between = |what: What| range(low.first(what)?, high.first(what)?).into();
+    let between = |what: What| {
+        let (low, high) = (low.first(what), high.first(what));
+        Some(range(low.or(high)?, high.or(low)?))
+    };
     let mut rows: Vec<(String, String)> = vec![("0s".to_owned(), "fetched, written, in place".to_owned())];
     let renewals = (low.all(What::Renewed), high.all(What::Renewed));
     if let Some(at) = between(What::Renewed) {
-        rows.push((at, format!("renewed: the same value, for another {}", human(ttl))));
+        let never = renewals.0.is_empty() || renewals.1.is_empty();
+        let perhaps = if never { " (or not at all, as chance falls)" } else { "" };
+        rows.push((at, format!("renewed: the same value, for another {}{perhaps}", human(ttl))));
         let (fewest, most) = (renewals.1.len().min(renewals.0.len()), renewals.0.len().max(renewals.1.len()));
         if most > 1 {
             let times = match fewest == most {

@@ -84,7 +84,7 @@ files: {}
 env: { PGUSER: "{{ db.username }}" }
 "#;
     let config = config(text, &[]);
-    let view = View { columns: Some(100), glyphs: Glyphs::Unicode, colours: Colours::Off };
+    let view = View { columns: Some(80), glyphs: Glyphs::Unicode, colours: Colours::Off };
     let text = page(&config, &assumed(&["db=1h", "vault=20m"], &["vault=1h"]), view);
     assert!(!text.contains("canary"), "{text}");
     insta::assert_snapshot!(text);
