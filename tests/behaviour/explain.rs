@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use harness::process::Exit;
-use harness::vault::{AppRole, DatabaseMount, KvMount, Mark, PkiMount};
+use harness::vault::{DatabaseMount, KvMount, Mark, PkiMount};
 use harness::{Leasehold, Signal, eventually, vault};
 use leasehold_harness as harness;
 use serde_json::json;
@@ -25,8 +25,8 @@ struct Scene {
 /// One policy, who has it, and what it led to.
 struct Trial {
     scene: std::sync::Arc<Scene>,
-    folder: harness::tmpfs::Folder,
-    role: AppRole,
+    /// It goes with the trial.
+    _folder: harness::tmpfs::Folder,
     config: PathBuf,
     policy: String,
     mark: Mark,
@@ -62,7 +62,7 @@ providers:
     address: "{url}"
     auth: {{ method: approle, mount: {mount}, role_id: {id}, secret_id_file: {folder}/secret-id }}
 secrets:
-  db:   {{ provider: vault, path: {creds}, lookup: 2s }}
+  db:   {{ provider: vault, path: {database}/creds/web, lookup: 2s }}
   app:  {{ provider: vault, path: {app}, refresh: 1s }}
   cert: {{ provider: vault, path: {issue}, data: {{ common_name: web.svc, ttl: 8s }}, revoke: true }}
 output: {{ directory: {folder}/live }}
@@ -74,13 +74,13 @@ telemetry: {{ listen: off }}
             mount = role.mount,
             id = role.role_id,
             folder = folder.display(),
-            creds = format!("{}/creds/web", scene.database.path()),
+            database = scene.database.path(),
             app = scene.kv.data("app"),
             issue = scene.issue,
         );
         let config = folder.join("leasehold.yaml");
         fs::write(&config, text).unwrap();
-        Self { scene: scene.clone(), folder, role, config, policy, mark: vault().audit().mark() }
+        Self { scene: scene.clone(), _folder: folder, config, policy, mark: vault().audit().mark() }
     }
 
     /// What `explain` prints.
