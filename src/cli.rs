@@ -10,6 +10,7 @@ mod check;
 mod dev;
 mod exec;
 mod exit;
+mod explain;
 mod run;
 mod termination;
 mod version;
@@ -100,6 +101,13 @@ fn command(command: Command, environment: Environment, termination: &Termination
         Command::Check { files, inline, online } => {
             let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
             check::check(sources, online, &environment)
+        }
+        Command::Explain { files, inline, .. } if inline.print_config => {
+            print(files.config, inline.flags(Form::Pod))
+        }
+        Command::Explain { files, inline, assumed } => {
+            let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
+            explain::run(sources, assumed, &environment)
         }
         Command::Status { instance, watch, json } => ask::status(instance, &environment, watch, json),
         Command::Refresh { instance, secrets } => ask::refresh(instance, &environment, &secrets),

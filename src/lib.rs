@@ -14,6 +14,7 @@ pub mod config;
 pub mod dev;
 pub mod drill;
 pub mod events;
+pub mod explain;
 pub mod handover;
 pub mod hook;
 mod http_server;

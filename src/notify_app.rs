@@ -32,6 +32,7 @@ use crate::slot::Awaits;
 use crate::status::Board;
 #[cfg(feature = "mock")]
 pub(crate) use action::label;
+pub(crate) use action::{acknowledges, covers, labels};
 pub use announcer::Announcer;
 use announcer::Owed;
 pub use ledger::left_to_post;
@@ -132,6 +133,13 @@ struct State {
     ledger: Ledger,
     /// What each action, by its place, has still to announce.
     owed: Vec<Owed>,
+}
+
+/// Whose acknowledgement is expected when these files change, in words. Empty: nobody's.
+pub(crate) fn expected_of(mode: &Acknowledge, actions: &[Action], changed: &[String]) -> Vec<String> {
+    let mut ledger = Ledger::new(mode.clone(), actions, &action::labels(actions));
+    ledger.expect(1, changed);
+    ledger.missing(1)
 }
 
 impl Announcements {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leasehold_core::{
-    Cloud, Environment, Error, Identity, IdentityRequest, Kind, Observer, Operation, Problem, Provider,
-    ProviderSettings, SecretRef, Spawn, Surroundings,
+    Character, Cloud, Environment, Error, Grants, Identity, IdentityRequest, Kind, Observer, Operation,
+    Portrait, Problem, Provider, ProviderSettings, SecretRef, Spawn, Surroundings,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -115,6 +115,27 @@ macro_rules! providers {
                     $(#[cfg(feature = $feature)] Self::$variant(ref settings) => {
                         settings.check_reference(reference)
                     })*
+                }
+            }
+
+            /// The store, and who we are there, for people.
+            pub(crate) fn portrait(&self) -> Portrait {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.portrait(),)*
+                }
+            }
+
+            /// What a secret is, without asking the store.
+            pub(crate) fn character(&self, reference: &SecretRef) -> Character {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.character(reference),)*
+                }
+            }
+
+            /// The least that the store has to grant for these secrets.
+            pub(crate) fn grants(&self, references: &[&SecretRef]) -> Grants {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.grants(references),)*
                 }
             }
 

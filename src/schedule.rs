@@ -15,6 +15,7 @@
 //!   is the nearer one), a successor is fetched `O + P` before it.
 //! - What cannot be renewed is rotated where others are renewed.
 
+mod dice;
 mod room;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::slot::{
     Awaits, Held, HeldSession, Life, MINT_WINDOW, Offered, Retiring, Retry, Revocation, Slot, Suspicion, Want,
 };
 
+pub use dice::Dice;
 pub use room::{
     Lead, Room, Splay, lead, longest_room, margin, overlap, room, settle, splay, splay_of_polled, widest,
 };
@@ -42,38 +44,6 @@ pub const STALE_WINDOW: Duration = Duration::from_secs(10);
 const GRAIN: Duration = Duration::from_secs(1);
 /// How long after its announced change a static role is looked at.
 const CHANGE_LAG: Duration = Duration::from_millis(500);
-
-/// Chance, seeded where a test wants it.
-#[derive(Clone, Debug)]
-pub struct Dice(fastrand::Rng);
-
-impl Dice {
-    /// Chance that differs from process to process.
-    pub fn new() -> Self {
-        Self(fastrand::Rng::new())
-    }
-
-    /// The same chance each time.
-    pub fn seeded(seed: u64) -> Self {
-        Self(fastrand::Rng::with_seed(seed))
-    }
-
-    /// A length between the two, both possible.
-    pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
-        if high <= low { low } else { low + (high - low).mul_f64(self.0.f64()) }
-    }
-
-    /// 16 hex digits.
-    pub fn key(&mut self) -> String {
-        format!("{:016x}", self.0.u64(..))
-    }
-}
-
-impl Default for Dice {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// What the configuration says of one secret's times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

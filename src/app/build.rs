@@ -230,7 +230,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
 }
 
 /// What each provider's keeper keeps, in the order of the providers' names.
-pub(super) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
+pub(crate) fn charges(config: &Config, mode: Mode) -> Vec<Charge> {
     let lead = command::lead(config, mode);
     let sessions = config.files.sessions();
     config

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::flags::{Flags, Form, SecretFlag, TemplateFlag};
+use crate::explain::TermFlag;
 
 /// Short-lived secrets beside your application: fetched, renewed, rotated, announced, revoked.
 #[derive(Debug, Parser)]
@@ -84,6 +85,19 @@ pub(super) enum Command {
         files: Files,
         #[command(flatten)]
         online: Online,
+        // Last: its heading is that of all that follow.
+        #[command(flatten)]
+        inline: Inline,
+    },
+    /// Say what the configuration means: what is fetched as whom, when it renews, what it needs.
+    ///
+    /// In words, with a time line for each leased secret and the smallest policy for each provider.
+    /// Nothing is contacted and no credential is read: a TTL that only the store knows is assumed.
+    Explain {
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        assumed: Assumed,
         // Last: its heading is that of all that follow.
         #[command(flatten)]
         inline: Inline,
@@ -241,6 +255,21 @@ pub(super) struct Online {
     /// Log in as the holder of the token in this file (methods kubernetes and jwt).
     #[arg(long, value_name = "FILE", requires = "online")]
     pub(super) jwt: Option<PathBuf>,
+}
+
+/// What no store was asked for.
+#[derive(Args, Debug)]
+pub(super) struct Assumed {
+    /// The TTL that is granted: for every secret, for one secret, or for the session of a provider; may
+    /// be repeated. Default: what the settings say, else 1h.
+    #[arg(long, value_name = "[NAME=]LENGTH", value_parser = TermFlag::parse)]
+    pub(super) ttl: Vec<TermFlag>,
+    /// How long renewals can stretch it, likewise. Default: what the settings say, else 24h.
+    #[arg(long, value_name = "[NAME=]LENGTH", value_parser = TermFlag::parse)]
+    pub(super) max_ttl: Vec<TermFlag>,
+    /// Print the policy for this provider, and nothing else.
+    #[arg(long, value_name = "PROVIDER")]
+    pub(super) policy: Option<String>,
 }
 
 /// Which configuration.

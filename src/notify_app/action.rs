@@ -49,7 +49,7 @@ impl Done {
 }
 
 /// Whether its success says that the application uses the generation.
-pub(super) fn acknowledges(kind: &ActionKind) -> bool {
+pub(crate) fn acknowledges(kind: &ActionKind) -> bool {
     match kind {
         ActionKind::Signal { .. } => false,
         ActionKind::Hook(_) => true,
@@ -88,12 +88,12 @@ pub(super) fn operation(kind: &ActionKind) -> &'static str {
 }
 
 /// Whether an action that is narrowed so is about this file.
-pub(super) fn covers(files: &Option<Vec<String>>, file: &String) -> bool {
+pub(crate) fn covers(files: &Option<Vec<String>>, file: &String) -> bool {
     files.as_ref().is_none_or(|files| files.contains(file))
 }
 
 /// What each is called in the log and in `status`, no two of them the same.
-pub(super) fn labels(actions: &[Action]) -> Vec<String> {
+pub(crate) fn labels(actions: &[Action]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
     for action in actions {
         let label = label(action);

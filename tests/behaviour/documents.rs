@@ -30,6 +30,7 @@ fn every_example_of_a_provider_passes_the_check() {
         ("docs/exec.md", 1),
         ("docs/telling-the-application.md", 1),
         ("docs/verify.md", 2),
+        ("docs/explain.md", 1),
     ] {
         let examples = configurations(page);
         assert!(examples.len() >= least, "{page} shows {} configurations", examples.len());

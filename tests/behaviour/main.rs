@@ -25,6 +25,7 @@ mod documents;
 mod endings;
 mod exec;
 mod exec_provider;
+mod explain;
 mod file_provider;
 #[cfg(feature = "generate-key")]
 mod generate_key;

@@ -53,13 +53,23 @@ pub(crate) async fn check(
     Ok(missing)
 }
 
+/// What reads a secret of Secrets Manager: action and resource.
+pub(crate) fn reads_secret(reference: &SecretRef) -> (&'static str, String) {
+    (secrets::GET, resource(reference, "secretsmanager", "secret:", "-??????"))
+}
+
+/// What reads a parameter, or all below a path.
+pub(crate) fn reads_parameter(reference: &SecretRef) -> (&'static str, String) {
+    match parameters::is_tree(reference) {
+        true => (parameters::GET_TREE, resource(reference, "ssm", "parameter", "*")),
+        false => (parameters::GET, resource(reference, "ssm", "parameter", "")),
+    }
+}
+
 fn required(service: &Service, reference: &SecretRef) -> MissingRight {
     let (action, resource) = match service {
-        Service::Secrets(_) => (secrets::GET, resource(reference, "secretsmanager", "secret:", "-??????")),
-        Service::Parameters(_) if parameters::is_tree(reference) => {
-            (parameters::GET_TREE, resource(reference, "ssm", "parameter", "*"))
-        }
-        Service::Parameters(_) => (parameters::GET, resource(reference, "ssm", "parameter", "")),
+        Service::Secrets(_) => reads_secret(reference),
+        Service::Parameters(_) => reads_parameter(reference),
     };
     let decrypt = "{\n  \"Effect\": \"Allow\",\n  \"Action\": \"kms:Decrypt\",\n  \"Resource\": \"<the key's ARN, where \
                    it is one of yours>\"\n}";
@@ -83,7 +93,7 @@ fn resource(reference: &SecretRef, service: &str, before: &str, after: &str) -> 
     format!("arn:aws:{service}:*:*:{before}{slash}{path}{after}")
 }
 
-fn statement(actions: &[&str], resource: &str) -> String {
+pub(crate) fn statement(actions: &[&str], resource: &str) -> String {
     let actions: Vec<String> = actions.iter().map(|action| format!("\"{action}\"")).collect();
     format!(
         "{{\n  \"Effect\": \"Allow\",\n  \"Action\": [{}],\n  \"Resource\": \"{resource}\"\n}}",

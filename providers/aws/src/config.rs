@@ -6,7 +6,10 @@
 
 use std::path::PathBuf;
 
-use leasehold_core::{Environment, Error, Problem, Provider, ProviderSettings, SecretRef, Surroundings};
+use leasehold_core::{
+    Character, Environment, Error, Grants, Portrait, Problem, Provider, ProviderSettings, SecretRef,
+    Surroundings,
+};
 use leasehold_http::{RawTls, Transport};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,9 +17,9 @@ use serde::Deserialize;
 use crate::arn::Arn;
 use crate::backend::Aws;
 use crate::chain::{Chain, Role};
-use crate::reference;
 use crate::regions::Place;
 use crate::service::Service;
+use crate::{explain, reference};
 
 /// AWS Secrets Manager, or Parameter Store. Credentials come from the SDK's default chain: environment,
 /// profile, web identity (IRSA), EKS Pod Identity, ECS, instance metadata (IMDSv2).
@@ -102,6 +105,18 @@ impl ProviderSettings for SecretsManager {
         format!("aws-secrets-manager {}", self.0.identity())
     }
 
+    fn portrait(&self) -> Portrait {
+        explain::portrait(&self.0, "AWS Secrets Manager")
+    }
+
+    fn character(&self, reference: &SecretRef) -> Character {
+        explain::of_secrets_manager(reference)
+    }
+
+    fn grants(&self, references: &[&SecretRef]) -> Grants {
+        explain::grants_of_secrets_manager(&self.0, references)
+    }
+
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
         Ok(Box::new(Aws::new(name, self.0, Service::secrets(), surroundings.observer)))
     }
@@ -121,6 +136,18 @@ impl ProviderSettings for ParameterStore {
 
     fn identity(&self) -> String {
         format!("aws-parameter-store {}", self.0.identity())
+    }
+
+    fn portrait(&self) -> Portrait {
+        explain::portrait(&self.0, "AWS Systems Manager Parameter Store")
+    }
+
+    fn character(&self, reference: &SecretRef) -> Character {
+        explain::of_parameter_store(reference)
+    }
+
+    fn grants(&self, references: &[&SecretRef]) -> Grants {
+        explain::grants_of_parameter_store(&self.0, references)
     }
 
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {

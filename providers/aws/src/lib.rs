@@ -17,6 +17,7 @@ mod check;
 mod config;
 mod credentials;
 mod error;
+mod explain;
 mod identity;
 mod parameters;
 mod reference;

@@ -101,7 +101,7 @@ impl Secrets {
     }
 }
 
-fn is_current(reference: &SecretRef) -> bool {
+pub(crate) fn is_current(reference: &SecretRef) -> bool {
     reference.version.is_none() && reference.stage.as_deref().is_none_or(|stage| stage == CURRENT)
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn check(
 pub(crate) const ROLE: &str = "Key Vault Secrets User";
 
 /// For this secret alone; the scope without its last part is the whole vault.
-fn remedy(vault: &str, name: &str, client: Option<&str>) -> String {
+pub(crate) fn remedy(vault: &str, name: &str, client: Option<&str>) -> String {
     let who = client.unwrap_or("OUR_IDENTITY");
     format!(
         "az role assignment create --role \"{ROLE}\" --assignee {who} --scope \"$(az keyvault show --name \

@@ -5,7 +5,10 @@
 
 use std::path::PathBuf;
 
-use leasehold_core::{Environment, Error, Problem, Provider, ProviderSettings, SecretRef, Surroundings};
+use leasehold_core::{
+    Character, Environment, Error, Grants, Portrait, Problem, Provider, ProviderSettings, SecretRef,
+    Surroundings,
+};
 use leasehold_http::{RawTls, Transport};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,7 +17,7 @@ use url::Url;
 use crate::address::{Address, Cloud};
 use crate::auth::{Auth, RawAuth};
 use crate::backend::KeyVault;
-use crate::reference;
+use crate::{explain, reference};
 
 /// An Azure Key Vault.
 #[derive(Deserialize, JsonSchema)]
@@ -103,6 +106,18 @@ impl ProviderSettings for Settings {
 
     fn has_session(&self) -> bool {
         true
+    }
+
+    fn portrait(&self) -> Portrait {
+        explain::portrait(self)
+    }
+
+    fn character(&self, reference: &SecretRef) -> Character {
+        explain::character(reference)
+    }
+
+    fn grants(&self, references: &[&SecretRef]) -> Grants {
+        explain::grants(self, references)
     }
 
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {

@@ -18,6 +18,7 @@ mod check;
 mod config;
 mod content;
 mod error;
+mod explain;
 mod fetch;
 mod identity;
 mod reference;

@@ -5,6 +5,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::identity::{Identity, IdentityRequest};
 use crate::observer::Observer;
+use crate::portrait::{Character, Grants, Portrait};
 use crate::problem::Problem;
 use crate::provider::Provider;
 use crate::reference::SecretRef;
@@ -25,6 +26,16 @@ pub trait ProviderSettings: Sized {
 
     /// What tells this store and log-in from others, for the hand-over. Never a credential.
     fn identity(&self) -> String;
+
+    /// The store, and who we are there, for people. Reads no file, and names no credential.
+    fn portrait(&self) -> Portrait;
+
+    /// What a secret of this provider is, as far as can be told without asking the store.
+    fn character(&self, reference: &SecretRef) -> Character;
+
+    /// The least that the store has to grant for these secrets and for what the engine does with
+    /// them, in the store's own language. What [`Provider::check`] finds missing is part of it.
+    fn grants(&self, references: &[&SecretRef]) -> Grants;
 
     /// The provider. Opens no connection and reads no file.
     ///

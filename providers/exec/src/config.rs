@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leasehold_core::{Environment, Error, Problem, Provider, ProviderSettings, Surroundings};
+use leasehold_core::{
+    Character, Environment, Error, Grants, Nature, Portrait, Problem, Provider, ProviderSettings, SecretRef,
+    Surroundings,
+};
 use leasehold_http::{RawTls, Transport};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -193,6 +196,45 @@ impl ProviderSettings for Settings {
     fn identity(&self) -> String {
         let directory = self.directory.as_ref().map(|directory| directory.display().to_string());
         format!("exec {:?} in {:?}", self.command, directory.unwrap_or_default())
+    }
+
+    fn portrait(&self) -> Portrait {
+        let program = self.command.first().map_or("", String::as_str);
+        Portrait {
+            store: format!("the program {program}, started for each request"),
+            login: "as whom the program is: its credentials are its own, in the environment that it is given"
+                .to_owned(),
+            session: "There is no session that we hold".to_owned(),
+        }
+    }
+
+    fn character(&self, reference: &SecretRef) -> Character {
+        let _ = reference;
+        match self.leases {
+            Leases::Given => {
+                Character::new(Nature::Leased, "what the program makes at each request, under a lease")
+            }
+            Leases::None => Character::new(Nature::Kept, "what the program brings"),
+        }
+    }
+
+    fn grants(&self, references: &[&SecretRef]) -> Grants {
+        let _ = references;
+        let program = self.command.first().map_or("", String::as_str);
+        let asked: Vec<&str> =
+            [(Asked::Renew, "renew"), (Asked::Lookup, "look up"), (Asked::Revoke, "revoke")]
+                .into_iter()
+                .filter(|(asked, _)| self.operations.contains(asked))
+                .map(|(_, word)| word)
+                .collect();
+        let mut note = format!(
+            "We have to be allowed to run {program}. What it needs, its store knows: to read these secrets"
+        );
+        if !asked.is_empty() {
+            note.push_str(&format!(", and to {} their leases", asked.join(", ")));
+        }
+        note.push('.');
+        Grants { language: "what the program needs".to_owned(), text: String::new(), notes: vec![note] }
     }
 
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use leasehold_core::{Environment, Error, Problem, Provider, ProviderSettings, SecretRef, Surroundings};
+use leasehold_core::{
+    Character, Environment, Error, Grants, Nature, Portrait, Problem, Provider, ProviderSettings, SecretRef,
+    Surroundings,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -53,6 +56,30 @@ impl ProviderSettings for Settings {
 
     fn identity(&self) -> String {
         format!("file {}", self.path.display())
+    }
+
+    fn portrait(&self) -> Portrait {
+        Portrait {
+            store: format!("files at {}", self.path.display()),
+            login: "as the user that leasehold runs as: there is no log-in".to_owned(),
+            session: "There is no session".to_owned(),
+        }
+    }
+
+    fn character(&self, reference: &SecretRef) -> Character {
+        let _ = reference;
+        Character::new(Nature::Kept, "what stands there, read again when it changes and at each poll")
+    }
+
+    fn grants(&self, references: &[&SecretRef]) -> Grants {
+        let _ = references;
+        let note =
+            format!("We have to be allowed to read {} and what is named below it.", self.path.display());
+        Grants {
+            language: "permissions of the file system".to_owned(),
+            text: String::new(),
+            notes: vec![note],
+        }
     }
 
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {

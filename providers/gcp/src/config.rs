@@ -5,13 +5,17 @@
 
 use std::path::PathBuf;
 
-use leasehold_core::{Environment, Error, Problem, Provider, ProviderSettings, SecretRef, Surroundings};
+use leasehold_core::{
+    Character, Environment, Error, Grants, Portrait, Problem, Provider, ProviderSettings, SecretRef,
+    Surroundings,
+};
 use leasehold_http::{RawTls, Transport};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::auth::Sources;
 use crate::backend::Gcp;
+use crate::explain;
 use crate::reference::{self, Resource, is_location, is_project};
 
 const UNIVERSE: &str = "googleapis.com";
@@ -136,6 +140,18 @@ impl ProviderSettings for Settings {
 
     fn has_session(&self) -> bool {
         true
+    }
+
+    fn portrait(&self) -> Portrait {
+        explain::portrait(self)
+    }
+
+    fn character(&self, reference: &SecretRef) -> Character {
+        explain::character(reference)
+    }
+
+    fn grants(&self, references: &[&SecretRef]) -> Grants {
+        explain::grants(self, references)
     }
 
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {

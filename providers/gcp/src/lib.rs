@@ -19,6 +19,7 @@ mod backend;
 mod check;
 mod config;
 mod error;
+mod explain;
 mod fetch;
 mod identity;
 mod reference;

@@ -6,15 +6,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leasehold_core::{Environment, Error, Fields, Problem, Provider, ProviderSettings, Surroundings};
+use leasehold_core::{
+    Character, Environment, Error, Fields, Grants, Portrait, Problem, Provider, ProviderSettings, SecretRef,
+    Surroundings,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::made_up;
 use crate::mock::Mock;
 use crate::script::{self, Line};
 use crate::shape::Shape;
+use crate::{explain, made_up};
 
 /// `type: mock` as it is written.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -291,6 +294,18 @@ impl ProviderSettings for Settings {
 
     fn has_session(&self) -> bool {
         self.session.kind != SessionKind::Ambient
+    }
+
+    fn portrait(&self) -> Portrait {
+        explain::portrait()
+    }
+
+    fn character(&self, reference: &SecretRef) -> Character {
+        explain::character(self, reference)
+    }
+
+    fn grants(&self, _references: &[&SecretRef]) -> Grants {
+        explain::grants()
     }
 
     /// Its store starts empty; the script's time starts now.

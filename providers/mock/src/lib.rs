@@ -15,6 +15,7 @@ mod authority;
 mod backend;
 mod config;
 mod development;
+mod explain;
 mod failure;
 mod fault;
 mod made_up;

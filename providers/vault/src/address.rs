@@ -73,6 +73,11 @@ impl Address {
         format!("{}{}", self.root, self.prefix)
     }
 
+    /// The hosts that a standby may send us on to.
+    pub(crate) fn others(&self) -> Vec<String> {
+        self.redirect_to.iter().map(|(host, port)| format!("{host}:{port}")).collect()
+    }
+
     /// Whether TLS is spoken.
     pub(crate) fn is_tls(&self) -> bool {
         self.place.scheme == "https"

@@ -11,7 +11,7 @@ use leasehold_core::{
 
 use crate::api::{Api, Ask};
 use crate::auth::{Auth, Method, Source};
-use crate::config::Settings;
+use crate::config::{Settings, namespace_of};
 use crate::fetch::{self, is_static_role};
 use crate::kv::Memory;
 use crate::mounts::{Engine, Mounts};
@@ -42,11 +42,7 @@ impl Vault {
 
     /// The namespace of a secret: its own, else the provider's.
     fn namespace_of<'a>(&'a self, own: Option<&'a str>) -> Option<&'a str> {
-        match own.map(|own| own.trim_matches('/')) {
-            None => self.namespace.as_deref(),
-            Some("" | "root") => None,
-            Some(own) => Some(own),
-        }
+        namespace_of(self.namespace.as_deref(), own)
     }
 
     fn of_session<'a>(&'a self, operation: Operation, session: &'a Session) -> Ask<'a> {

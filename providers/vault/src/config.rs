@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use leasehold_core::{
-    Environment, Error, IdentityRequest, Problem, Provider, ProviderSettings, SecretRef, Surroundings,
+    Character, Environment, Error, Grants, IdentityRequest, Portrait, Problem, Provider, ProviderSettings,
+    SecretRef, Surroundings,
 };
 use leasehold_http::Transport;
 use schemars::JsonSchema;
@@ -15,7 +16,7 @@ use serde::Deserialize;
 use crate::address::Address;
 use crate::auth::{self, Auth};
 use crate::backend::Vault;
-use crate::reference;
+use crate::{grants, portrait, reference};
 
 /// A Vault or OpenBao server.
 #[derive(Deserialize, JsonSchema)]
@@ -132,6 +133,18 @@ impl ProviderSettings for Settings {
         true
     }
 
+    fn portrait(&self) -> Portrait {
+        portrait::of(self)
+    }
+
+    fn character(&self, reference: &SecretRef) -> Character {
+        portrait::character(reference)
+    }
+
+    fn grants(&self, references: &[&SecretRef]) -> Grants {
+        grants::of(self, references)
+    }
+
     fn build(self, name: &str, surroundings: Surroundings) -> Result<Box<dyn Provider>, Error> {
         Ok(Box::new(Vault::new(name, self, surroundings)))
     }
@@ -151,6 +164,22 @@ impl ProviderSettings for Settings {
     fn with_jwt_file(mut self, file: PathBuf) -> Result<Self, Problem> {
         self.auth.take_jwt_file(file)?;
         Ok(self)
+    }
+}
+
+impl Settings {
+    /// The namespace of a secret: its own, else the provider's.
+    pub(crate) fn namespace_of<'a>(&'a self, own: Option<&'a str>) -> Option<&'a str> {
+        namespace_of(self.namespace.as_deref(), own)
+    }
+}
+
+/// The namespace of a secret: its own, else the provider's. `root` and an empty one are none.
+pub(crate) fn namespace_of<'a>(provider: Option<&'a str>, own: Option<&'a str>) -> Option<&'a str> {
+    match own.map(|own| own.trim_matches('/')) {
+        None => provider,
+        Some("" | "root") => None,
+        Some(own) => Some(own),
     }
 }
 

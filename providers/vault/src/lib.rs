@@ -22,11 +22,14 @@ mod config;
 mod endpoints;
 mod error;
 mod fetch;
+mod grants;
 mod kv;
 mod lease;
 mod mounts;
 mod pki;
+mod portrait;
 mod reference;
+mod rights;
 mod session;
 
 pub use auth::RawAuth;

@@ -138,6 +138,21 @@ impl Mount {
         Self { path: segments[..length].join("/"), engine: Engine::Unknown }
     }
 
+    /// What the path alone tells, where the store is not asked.
+    pub(crate) fn supposed(path: &str) -> Self {
+        let mount = Self::guess(path);
+        let segments: Vec<&str> = path.split('/').collect();
+        let engine = match deed(&segments).map(|at| segments[at]) {
+            Some("data") => Engine::Kv2,
+            // What signs keys for SSH has the same words, and other answers.
+            Some("issue" | "sign" | "issuer") if mount.path.contains("ssh") => Engine::Unknown,
+            Some("issue" | "sign" | "issuer") => Engine::Pki,
+            Some(_) => Engine::Other,
+            None => Engine::Unknown,
+        };
+        Self { engine, ..mount }
+    }
+
     /// What lets this path be read. Where the store would not name the engine, and the path tells
     /// nothing either, it may be KV v2, whose secrets have another path in policies.
     pub(crate) fn policy_to_read(&self, path: &str) -> String {

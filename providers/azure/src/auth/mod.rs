@@ -201,6 +201,20 @@ impl Auth {
         )
     }
 
+    /// How we log in and as whom, for people. No credential is in it.
+    pub(crate) fn portrait(&self) -> String {
+        let shown = match &self.method {
+            Method::Secret(Source::Inline(_)) => "with the client secret of the configuration".to_owned(),
+            Method::Secret(Source::File(path)) => format!("with the client secret in {}", path.display()),
+            Method::Certificate(path) => format!("with the certificate in {}", path.display()),
+            Method::Workload(path) => format!("by workload identity, with the token in {}", path.display()),
+            Method::Managed(..) => "with the managed identity of where we run".to_owned(),
+        };
+        let client = self.client.as_ref().map_or_else(String::new, |client| format!(", as {client}"));
+        let tenant = self.tenant.as_ref().map_or_else(String::new, |tenant| format!(", tenant {tenant}"));
+        format!("{shown}{client}{tenant}")
+    }
+
     pub(crate) fn take_jwt_file(&mut self, file: PathBuf) -> Result<(), Problem> {
         match &mut self.method {
             Method::Workload(token) => {

@@ -94,6 +94,16 @@ impl Sources {
         })
     }
 
+    /// Where credentials come from, and whom they are used as, for people.
+    pub(crate) fn portrait(&self) -> (String, Option<&str>) {
+        let from = match &self.named {
+            Some(file) => format!("with the credentials in {}", file.display()),
+            None => "with the application default credentials (gcloud's file, else this machine's service account)"
+                .to_owned(),
+        };
+        (from, self.impersonate.as_deref())
+    }
+
     /// Tells two sources apart. No credential is in it.
     pub(crate) fn identity(&self) -> String {
         let file = self.named.as_ref().map(|file| file.display().to_string());

@@ -1,0 +1,42 @@
+//! A provider: the store, the log-in, the session, and what it has to be granted.
+
+use leasehold_core::{Grants, SecretRef};
+
+use super::page::{Page, listed};
+use crate::config::Config;
+use crate::keeper::Charge;
+
+/// Who we are there.
+pub(super) fn write(page: &mut Page, config: &Config, charge: &Charge) {
+    let Some(provider) = config.providers.get(&charge.name) else { return };
+    let portrait = provider.settings.portrait();
+    page.heading("PROVIDER", &charge.name, &format!("{}.", portrait.store));
+    page.row("Type", provider.settings.kind());
+    page.row("Log-in", &format!("{}.", portrait.login));
+    page.row("Session", &format!("{}.", portrait.session));
+    let names: Vec<String> = charge.plans.keys().cloned().collect();
+    match names.is_empty() {
+        true => page.row("Secrets", "none: it is never logged in to"),
+        false => page.row("Secrets", &listed(&names)),
+    }
+}
+
+/// What it has to be granted, as it is to be copied.
+pub(super) fn write_policy(page: &mut Page, config: &Config, name: &str) {
+    let Some(grants) = grants(config, name) else { return };
+    page.heading("POLICY", name, &format!("the least that it needs: {}.", grants.language));
+    for note in &grants.notes {
+        page.indented(note);
+    }
+    if !grants.text.is_empty() {
+        page.gap();
+        page.verbatim(&grants.text);
+    }
+}
+
+pub(super) fn grants(config: &Config, name: &str) -> Option<Grants> {
+    let provider = config.providers.get(name)?;
+    let secrets = config.secrets.values().filter(|secret| secret.provider == name);
+    let references: Vec<&SecretRef> = secrets.map(|secret| &secret.reference).collect();
+    Some(provider.settings.grants(&references))
+}
