@@ -18,7 +18,9 @@ mod uses;
 use crate::app;
 use crate::client::{Line, View};
 use crate::config::Config;
-use crate::config::model::Files;
+use crate::config::model::{Files, OnFailure, Verify};
+use crate::events::line::human;
+use crate::hook;
 pub use assumptions::{Assumptions, TermFlag};
 use page::{Page, counted};
 use uses::Uses;
@@ -83,6 +85,22 @@ fn head(page: &mut Page, config: &Config) {
             "`env` is not empty, so this is read as `exec` runs it: with a command that is told of changes.",
         );
     }
+    if let Some(verify) = &config.verify {
+        page.text(&check(verify));
+    }
+}
+
+fn check(verify: &Verify) -> String {
+    let finally = match verify.on_failure {
+        OnFailure::Keep => "is given back, and the set in place stays (on_failure: keep)",
+        OnFailure::Publish => "is published all the same (on_failure: publish)",
+    };
+    format!(
+        "Before a changed set is in place it is tried by {} ({} a try). What is refused until half an overlap before \
+         the end of what it replaces {finally}.",
+        hook::label(&verify.hook.kind),
+        human(verify.hook.timeout),
+    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use leasehold_core::{Grants, SecretRef};
 
 use super::page::{Page, listed};
 use crate::config::Config;
+use crate::config::model::{Content, Files};
 use crate::keeper::Charge;
 
 /// Who we are there.
@@ -14,11 +15,23 @@ pub(super) fn write(page: &mut Page, config: &Config, charge: &Charge) {
     page.row("Type", provider.settings.kind());
     page.row("Log-in", &format!("{}.", portrait.login));
     page.row("Session", &format!("{}.", portrait.session));
+    let files = session_files(config, &charge.name);
+    if !files.is_empty() {
+        let text = format!("the session itself is written for the application: {}.", listed(&files));
+        page.row("Session file", &text);
+    }
     let names: Vec<String> = charge.plans.keys().cloned().collect();
     match names.is_empty() {
-        true => page.row("Secrets", "none: it is never logged in to"),
+        true if files.is_empty() => page.row("Secrets", "none: it is never logged in to"),
+        true => page.row("Secrets", "none"),
         false => page.row("Secrets", &listed(&names)),
     }
+}
+
+fn session_files(config: &Config, name: &str) -> Vec<String> {
+    let Files::Named(files) = &config.files else { return Vec::new() };
+    let is_its = |content: &Content| matches!(content, Content::Session { provider } if provider == name);
+    files.iter().filter(|(_, file)| is_its(&file.content)).map(|(name, _)| name.clone()).collect()
 }
 
 /// What it has to be granted, as it is to be copied.

@@ -37,6 +37,11 @@ pub(super) fn write(page: &mut Page, about: &About<'_>, assumptions: &Assumption
     let character = provider.settings.character(&secret.reference);
     page.heading("SECRET", name, &format!("{}.", character.words));
     page.row("Request", &request(secret));
+    if let Some(kind) = secret.reference.generate_key {
+        let text =
+            format!("{kind}, made here for each request; it stays here, the store gets a request to sign.");
+        page.row("Key", &text);
+    }
     let needed = match secret.required {
         true => "required: the start waits for it, and readiness hangs on it.",
         false => {
@@ -46,6 +51,14 @@ pub(super) fn write(page: &mut Page, about: &About<'_>, assumptions: &Assumption
     };
     page.row("Needed", needed);
     page.row("Life", &life(secret, &character));
+    if !secret.settle.is_zero() {
+        let text = format!(
+            "a new value waits {} until it is tried and published (settle), of what has a TTL at most a quarter of \
+             that; rotation is due that much earlier.",
+            human(secret.settle)
+        );
+        page.row("Settling", &text);
+    }
     let dies = matches!(character.nature, Nature::Leased | Nature::Issued | Nature::Open);
     if dies {
         page.row("Overlap", &overlap(about));
@@ -84,9 +97,12 @@ fn request(secret: &Secret) -> String {
     let reference = &secret.reference;
     let mut text = match &reference.data {
         None => format!("reads {}", one_line(&reference.path)),
-        Some(data) if data.is_empty() => format!("writes {}, with empty data", one_line(&reference.path)),
+        Some(data) if data.is_empty() && reference.generate_key.is_none() => {
+            format!("writes {}, with empty data", one_line(&reference.path))
+        }
         Some(data) => {
-            let keys: Vec<String> = data.keys().map(|key| one_line(key)).collect();
+            let made_here = reference.generate_key.map(|_| "csr".to_owned());
+            let keys: Vec<String> = data.keys().map(|key| one_line(key)).chain(made_here).collect();
             format!("writes {} with {} (values not shown)", one_line(&reference.path), listed(&keys))
         }
     };

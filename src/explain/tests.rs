@@ -90,6 +90,36 @@ env: { PGUSER: "{{ db.username }}" }
     insta::assert_snapshot!(text);
 }
 
+#[cfg(all(feature = "vault", feature = "generate-key"))]
+#[test]
+fn a_check_a_settling_time_a_key_made_here_and_a_session_file_are_named() {
+    let text = r#"
+providers:
+  vault: { type: vault, address: "https://vault:8200", auth: { method: kubernetes, role: web } }
+  other: { type: vault, address: "https://vault:8200", auth: { method: kubernetes, role: other } }
+secrets:
+  db:   { provider: vault, path: database/creds/web, settle: 5s }
+  cert: { provider: vault, path: pki/sign/web, data: { common_name: web.svc }, generate_key: ec-p256 }
+files:
+  all: { template: "{{ db.username }} {{ cert.certificate }}" }
+  token: { session: other, mode: "0400" }
+verify: { command: [/bin/try, canary], timeout: 20s, on_failure: publish }
+"#;
+    let text = page(&config(text, &[]), &Assumptions::default(), View::PLAIN);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "it is tried by command /bin/try (20s a try)",
+        "is published all the same (on_failure: publish)",
+        "a new value waits 5s until it is tried and published (settle)",
+        "ec-p256, made here for each request",
+        "writes pki/sign/web with common_name and csr (values not shown)",
+        "the session itself is written for the application: token.",
+    ] {
+        assert!(text.contains(said), "{said:?} is not in {text}");
+    }
+    assert!(!text.contains("canary") && !text.contains("never logged in to"), "{text}");
+}
+
 #[test]
 fn every_line_keeps_to_the_columns_and_colours_are_only_on_a_terminal() {
     let config = config(QUICKSTART, &[]);
