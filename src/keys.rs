@@ -59,7 +59,7 @@ pub(crate) struct Prepared<'a> {
 
 enum One<'a> {
     AsItStands(Wanted<'a>),
-    WithKey { reference: SecretRef, known_version: Option<&'a str>, key: Key },
+    WithKey { reference: Box<SecretRef>, known_version: Option<&'a str>, key: Key },
 }
 
 impl<'a> Prepared<'a> {
@@ -104,7 +104,7 @@ impl<'a> Prepared<'a> {
 }
 
 async fn with_key<'a>(provider: &str, wanted: &Wanted<'a>, kind: KeyKind) -> Result<One<'a>, Error> {
-    let mut reference = wanted.reference.clone();
+    let mut reference = Box::new(wanted.reference.clone());
     let mut data = reference.data.take().unwrap_or_default();
     let failed = |error, detail: &str| {
         Error::new(error, Operation::Fetch, provider, detail).on(named(wanted.reference))

@@ -60,7 +60,7 @@ fn prime(random: &mut Random<'_>, bits: u32) -> Option<BoxedUint> {
 }
 
 fn before(number: &BoxedUint) -> BoxedUint {
-    number.wrapping_sub(&BoxedUint::one_with_precision(number.bits_precision()))
+    number.wrapping_sub(BoxedUint::one_with_precision(number.bits_precision()))
 }
 
 fn divisor() -> Option<NonZero<Limb>> {

@@ -1,4 +1,5 @@
 //! What is made, in the eyes of openssl, and what of it leaves.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
