@@ -54,6 +54,7 @@ impl Names {
     }
 
     /// Whether there is anything beside the common name.
+    #[cfg(any(test, feature = "generate-key"))]
     pub(crate) fn is_bare(&self) -> bool {
         self.dns.is_empty() && self.email.is_empty() && self.ip.is_empty() && self.uri.is_empty()
     }
