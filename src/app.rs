@@ -35,6 +35,7 @@ use crate::publisher::{NoSet, ToPublisher};
 use crate::status::Board;
 use crate::supervisor::{End, Handle};
 use crate::systemd::ServiceManager;
+#[cfg(feature = "explain")]
 pub(crate) use build::charges;
 pub use command::CommandLine;
 use command::Commanded;

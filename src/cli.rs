@@ -10,6 +10,7 @@ mod check;
 mod dev;
 mod exec;
 mod exit;
+#[cfg(feature = "explain")]
 mod explain;
 mod run;
 mod termination;
@@ -102,13 +103,20 @@ fn command(command: Command, environment: Environment, termination: &Termination
             let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
             check::check(sources, online, &environment)
         }
+        #[cfg(feature = "explain")]
         Command::Explain { files, inline, .. } if inline.print_config => {
             print(files.config, inline.flags(Form::Pod))
         }
+        #[cfg(feature = "explain")]
         Command::Explain { files, inline, assumed } => {
             let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };
             explain::run(sources, assumed, &environment)
         }
+        #[cfg(not(feature = "explain"))]
+        Command::Explain { .. } => fail(
+            Exit::Usage,
+            &"this build has no `explain`: take one with that feature, as the default has it",
+        ),
         Command::Status { instance, watch, json } => ask::status(instance, &environment, watch, json),
         Command::Refresh { instance, secrets } => ask::refresh(instance, &environment, &secrets),
         Command::Probe { instance, what, wait } => ask::probe(instance, &environment, what, wait),

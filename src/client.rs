@@ -31,6 +31,7 @@ use connection::{Reply, Target};
 pub use screen::Screen;
 pub use table::write_table;
 pub use view::{Colours, Glyphs, View};
+#[cfg(feature = "explain")]
 pub(crate) use view::{Line, Style, wrapped, write as write_lines};
 pub use watch::{Form, watch};
 

@@ -14,6 +14,7 @@ pub mod config;
 pub mod dev;
 pub mod drill;
 pub mod events;
+#[cfg(feature = "explain")]
 pub mod explain;
 pub mod handover;
 pub mod hook;

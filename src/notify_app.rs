@@ -32,6 +32,7 @@ use crate::slot::Awaits;
 use crate::status::Board;
 #[cfg(feature = "mock")]
 pub(crate) use action::label;
+#[cfg(feature = "explain")]
 pub(crate) use action::{acknowledges, covers, labels};
 pub use announcer::Announcer;
 use announcer::Owed;
@@ -136,6 +137,7 @@ struct State {
 }
 
 /// Whose acknowledgement is expected when these files change, in words. Empty: nobody's.
+#[cfg(feature = "explain")]
 pub(crate) fn expected_of(mode: &Acknowledge, actions: &[Action], changed: &[String]) -> Vec<String> {
     let mut ledger = Ledger::new(mode.clone(), actions, &action::labels(actions));
     ledger.expect(1, changed);

@@ -4,9 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "explain")]
+use leasehold_core::{Character, Grants, Portrait};
 use leasehold_core::{
-    Character, Cloud, Environment, Error, Grants, Identity, IdentityRequest, Kind, Observer, Operation,
-    Portrait, Problem, Provider, ProviderSettings, SecretRef, Spawn, Surroundings,
+    Cloud, Environment, Error, Identity, IdentityRequest, Kind, Observer, Operation, Problem, Provider,
+    ProviderSettings, SecretRef, Spawn, Surroundings,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -119,6 +121,7 @@ macro_rules! providers {
             }
 
             /// The store, and who we are there, for people.
+            #[cfg(feature = "explain")]
             pub(crate) fn portrait(&self) -> Portrait {
                 match *self {
                     $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.portrait(),)*
@@ -126,6 +129,7 @@ macro_rules! providers {
             }
 
             /// What a secret is, without asking the store.
+            #[cfg(feature = "explain")]
             pub(crate) fn character(&self, reference: &SecretRef) -> Character {
                 match *self {
                     $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.character(reference),)*
@@ -133,6 +137,7 @@ macro_rules! providers {
             }
 
             /// The least that the store has to grant for these secrets.
+            #[cfg(feature = "explain")]
             pub(crate) fn grants(&self, references: &[&SecretRef]) -> Grants {
                 match *self {
                     $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.grants(references),)*

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::flags::{Flags, Form, SecretFlag, TemplateFlag};
+#[cfg(feature = "explain")]
 use crate::explain::TermFlag;
 
 /// Short-lived secrets beside your application: fetched, renewed, rotated, announced, revoked.
@@ -93,6 +94,7 @@ pub(super) enum Command {
     ///
     /// In words, with a time line for each leased secret and the smallest policy for each provider.
     /// Nothing is contacted and no credential is read: a TTL that only the store knows is assumed.
+    #[cfg(feature = "explain")]
     Explain {
         #[command(flatten)]
         files: Files,
@@ -101,6 +103,13 @@ pub(super) enum Command {
         // Last: its heading is that of all that follow.
         #[command(flatten)]
         inline: Inline,
+    },
+    /// Left out of this build.
+    #[cfg(not(feature = "explain"))]
+    #[command(hide = true, disable_help_flag = true)]
+    Explain {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        _rest: Vec<OsString>,
     },
     /// Show what a running instance holds, how old it is and until when; never a value.
     Status {
@@ -258,6 +267,7 @@ pub(super) struct Online {
 }
 
 /// What no store was asked for.
+#[cfg(feature = "explain")]
 #[derive(Args, Debug)]
 pub(super) struct Assumed {
     /// The TTL that is granted: for every secret, for one secret, or for the session of a provider; may

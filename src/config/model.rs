@@ -1,16 +1,19 @@
 //! The configuration as valid types: what is in here can be used without a further question.
 //! Nothing is opened, read or resolved yet, except that environment variables are expanded.
 
+mod files;
+mod hooks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method, Uri};
 pub use leasehold_core::KeyKind;
-use leasehold_core::{SecretBytes, SecretRef};
-use leasehold_http::TlsFiles;
+use leasehold_core::SecretRef;
+
+pub use files::*;
+pub use hooks::*;
 
 use super::flags::Flags;
 use super::reading::Reading;
@@ -103,147 +106,6 @@ pub enum OnExpiry {
     Exit,
 }
 
-/// What is written for the application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Files {
-    /// Every field of every secret, at `SECRET/FIELD`.
-    EveryField,
-    /// These, by name relative to the output directory. Empty: none, and no directory is made.
-    Named(BTreeMap<String, File>),
-}
-
-/// One file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
-    /// Where its bytes come from.
-    pub content: Content,
-    /// Permission bits, where they differ from `output.mode`.
-    pub mode: Option<u32>,
-    /// Owner, where it differs from `output.owner`.
-    pub owner: Option<u32>,
-    /// Group, where it differs from `output.group`.
-    pub group: Option<u32>,
-    /// `FILE:LINE` of its definition, for errors.
-    pub place: String,
-}
-
-/// Where a file's bytes come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// A template over several secrets.
-    Template(String),
-    /// One field of one secret, byte by byte.
-    Field {
-        /// The secret's name.
-        secret: String,
-        /// The field's name.
-        field: String,
-        /// What its text is decoded from first.
-        decode: Option<Decode>,
-    },
-    /// All fields of one secret in a format.
-    Format {
-        /// The secret's name.
-        secret: String,
-        /// The format.
-        format: Format,
-    },
-    /// The session that leasehold itself uses at a provider, byte by byte.
-    Session {
-        /// The provider's name.
-        provider: String,
-    },
-    /// A keystore for a JVM.
-    #[cfg(feature = "keystore")]
-    Keystore(Keystore),
-}
-
-/// A keystore, made of the fields of a certificate.
-#[cfg(feature = "keystore")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keystore {
-    /// The secret's name.
-    pub secret: String,
-    /// Its format.
-    pub kind: KeystoreKind,
-    /// What is in it.
-    pub entries: Entries,
-    /// The name of the entry; of several, the first.
-    pub alias: String,
-    /// A template over several secrets.
-    pub password: String,
-}
-
-/// See [`Keystore::kind`].
-#[cfg(feature = "keystore")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeystoreKind {
-    /// PKCS#12.
-    Pkcs12,
-    /// Java's own.
-    Jks,
-}
-
-/// See [`Keystore::entries`].
-#[cfg(feature = "keystore")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entries {
-    /// A private key with its certificate and that one's issuers.
-    Key,
-    /// Authorities to be trusted.
-    Trust,
-}
-
-/// An encoding of bytes as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decode {
-    /// Either alphabet, padded or not.
-    Base64,
-}
-
-/// What the session of a provider is called among the values that files are made of. No secret can have
-/// such a name.
-pub fn session_value(provider: &str) -> String {
-    format!("{SESSION}{provider}")
-}
-
-/// Whether a value of this name is a session.
-pub fn is_session_value(name: &str) -> bool {
-    name.starts_with(SESSION)
-}
-
-const SESSION: &str = "session:";
-
-/// The one field of such a value.
-pub const SESSION_FIELD: &str = "credential";
-
-impl Files {
-    /// The providers whose session is a file.
-    pub fn sessions(&self) -> BTreeSet<String> {
-        let Self::Named(files) = self else { return BTreeSet::new() };
-        let session = |file: &File| match &file.content {
-            Content::Session { provider } => Some(provider.clone()),
-            _ => None,
-        };
-        files.values().filter_map(session).collect()
-    }
-}
-
-/// A file format for all fields of a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object.
-    Json,
-    /// One YAML mapping.
-    Yaml,
-    /// One TOML table.
-    Toml,
-    /// `NAME=value` lines, quoted for a shell.
-    Env,
-    /// Java properties.
-    Properties,
-}
-
 /// `exec` and `dev`: what happens to the child on a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
@@ -279,158 +141,6 @@ pub enum ExecChange {
     Signal,
     /// Nothing.
     None,
-}
-
-/// A signal by name, without `SIG`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGHUP.
-    Hup,
-    /// SIGINT.
-    Int,
-    /// SIGQUIT.
-    Quit,
-    /// SIGTERM.
-    Term,
-    /// SIGUSR1.
-    Usr1,
-    /// SIGUSR2.
-    Usr2,
-    /// SIGWINCH.
-    Winch,
-}
-
-/// Where the files go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// A directory of our own, made inside the mounted volume.
-    pub directory: PathBuf,
-    /// Permission bits of files.
-    pub mode: u32,
-    /// Owner of files and directories; ours where not set.
-    pub owner: Option<u32>,
-    /// Group of files and directories; inherited from a setgid directory where not set.
-    pub group: Option<u32>,
-    /// What the directory has to stand on.
-    pub require_tmpfs: RequireTmpfs,
-}
-
-/// See `output.require_tmpfs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequireTmpfs {
-    /// tmpfs or ramfs.
-    Yes,
-    /// tmpfs with `noswap` or ramfs, or a machine without swap.
-    Strict,
-    /// Anything.
-    No,
-}
-
-/// One way to tell the application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
-    /// What it is called, where the configuration gives it a name.
-    pub name: Option<String>,
-    /// What is done.
-    pub kind: ActionKind,
-    /// Only when one of these files changed; all where `None`.
-    pub files: Option<Vec<String>>,
-    /// It runs once nothing has changed for this long.
-    pub debounce: Duration,
-    /// Bounds one try.
-    pub timeout: Duration,
-    /// How often it is tried again.
-    pub retries: u32,
-}
-
-/// See [`Action`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActionKind {
-    /// A signal to a process in a shared PID namespace.
-    Signal {
-        /// Which signal.
-        signal: Signal,
-        /// To whom.
-        target: Target,
-    },
-    /// A command or a request.
-    Hook(Hook),
-}
-
-/// What a generation is tried with before it is published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verify {
-    /// What is run.
-    pub hook: Hook,
-    /// What becomes of a generation that is refused to the end.
-    pub on_failure: OnFailure,
-}
-
-/// See `verify.on_failure`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
-    /// The old one stays.
-    Keep,
-    /// It is published all the same.
-    Publish,
-}
-
-/// A command or a request that the configuration wants to be run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hook {
-    /// What is run.
-    pub kind: HookKind,
-    /// How long it may take.
-    pub timeout: Duration,
-}
-
-/// See [`Hook`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HookKind {
-    /// A program in our own container, without a shell.
-    Command {
-        /// The program and its arguments. Not empty; the program is an absolute path or a name on PATH.
-        command: Vec<String>,
-        /// What is added to its environment.
-        environment: BTreeMap<String, Arc<SecretBytes>>,
-    },
-    /// An HTTP request.
-    Http(Box<HttpHook>),
-}
-
-/// A request that the configuration wants to be sent.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HttpHook {
-    /// Where to: http or https, with a host and without a user.
-    pub url: Uri,
-    /// The method.
-    pub method: Method,
-    /// What is sent along. Each is a valid value of a header.
-    pub headers: Vec<(HeaderName, Arc<SecretBytes>)>,
-    /// What is sent along.
-    pub body: Arc<SecretBytes>,
-    /// The statuses that mean success; empty: any 2xx.
-    pub expect: Vec<u16>,
-    /// The unix socket to connect to instead of the URL's host.
-    pub socket: Option<PathBuf>,
-    /// TLS of the connection.
-    pub tls: TlsFiles,
-}
-
-impl std::fmt::Debug for HttpHook {
-    /// Without what may hold a credential.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpHook").field("to", &self.url.authority()).finish_non_exhaustive()
-    }
-}
-
-/// The process that is signalled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// By the name of the executable or of the process.
-    Process(String),
-    /// By the pid in a file.
-    PidFile(PathBuf),
 }
 
 /// How leases and the process live.
