@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment, locked};
-use crate::events::line::human;
+use crate::events::words::human;
 use crate::events::{Event, Events};
 use crate::status::{Board, DrillState};
 

@@ -6,6 +6,7 @@
 
 pub mod line;
 pub mod metrics;
+pub mod words;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

@@ -19,7 +19,7 @@ use crate::app;
 use crate::client::{Line, View};
 use crate::config::Config;
 use crate::config::model::{Files, OnFailure, Verify};
-use crate::events::line::human;
+use crate::events::words::human;
 use crate::hook;
 pub use assumptions::{Assumptions, TermFlag};
 use page::{Page, counted};

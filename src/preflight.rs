@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::model::{Files, Secret};
-use crate::events::line::{human, one_line};
+use crate::events::words::{human, one_line};
 use crate::keys::Prepared;
 use crate::process::Programs;
 use crate::registry::Settings;

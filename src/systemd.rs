@@ -17,7 +17,8 @@ use leasehold_core::Environment;
 
 use crate::clock::{Clock, locked};
 use crate::events::Event;
-use crate::events::line::{Line, one_line};
+use crate::events::line::Line;
+use crate::events::words::one_line;
 
 /// The variable that names the socket. It is ours alone: `cli/run.rs` takes it out of the
 /// environment, so that no program that we start can speak in our name.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
-use crate::events::line::seconds;
+use crate::events::words::seconds;
 use crate::status::{CheckState, LastError, ProviderState, SecretState, Snapshot};
 use crate::supervisor::CommandState;
 

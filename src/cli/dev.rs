@@ -27,7 +27,7 @@ mod with_mock {
     use crate::clock::Clock;
     use crate::config::{self, Actions, Config, Development, Flags, Reading};
     use crate::dev::{Scratch, Teller, announce_weather};
-    use crate::events::line::one_line;
+    use crate::events::words::one_line;
     use crate::{logging, process, registry};
 
     pub(in crate::cli) fn dev(

@@ -9,7 +9,7 @@ use super::termination::Termination;
 use super::{Exit, Sources, fail, load};
 use crate::app::{App, Ended, Failure, Mode};
 use crate::config::Config;
-use crate::events::line::one_line;
+use crate::events::words::one_line;
 use crate::{config, logging, process, systemd};
 
 pub(super) fn run(mode: Mode, given: Sources, environment: Environment, termination: &Termination) -> Exit {

@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::ClientError;
 use crate::admin::ACK_SOCKET;
-use crate::events::line::one_line;
+use crate::events::words::one_line;
 
 /// Bytes of an answer: some ten thousand secrets.
 const ANSWER: usize = 16 * 1024 * 1024;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::columns::{Cell, Column, Step, table};
 use super::view::{Line, Style, View, bar, wrapped, write};
 use crate::admin::{ErrorReport, Health, NextReport, Report, SecretReport, State, VerifyReport};
-use crate::events::line::{human, one_line};
+use crate::events::words::{human, one_line};
 
 /// A bar's columns at first, at least and at most.
 const BAR: (usize, usize, usize) = (10, 6, 40);

@@ -12,7 +12,7 @@ use super::view::{Line, Style, View, wrapped, write};
 use super::{Client, ClientError, table, write_json};
 use crate::admin::Report;
 use crate::clock::{Clock, Moment};
-use crate::events::line::human;
+use crate::events::words::human;
 
 /// How often it looks.
 const PACE: Duration = Duration::from_secs(1);

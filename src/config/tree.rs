@@ -4,11 +4,14 @@
 //! problems. Types are not decided here: a scalar keeps its text, so that `0440` and `1.10` are
 //! what was written.
 
+mod syntax;
+
 use std::sync::Arc;
 
-use serde_saphyr::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::report::{KeyPath, Place, Problem, Segment, quoted};
+use syntax::syntax;
 
 /// One value with its place.
 #[derive(Clone)]
@@ -387,68 +390,5 @@ fn size(node: &Node) -> usize {
         Kind::Scalar(_) => 0,
         Kind::List(items) => items.iter().map(size).sum(),
         Kind::Map(entries) => entries.iter().map(|entry| size(&entry.value)).sum(),
-    }
-}
-
-/// Our own words for what the parser says: its text may quote the file.
-fn syntax(error: &ScanError) -> (&'static str, Option<&'static str>) {
-    match error.kind() {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => {
-            ("no valid YAML: a tab is used for indentation", Some("indent with spaces"))
-        }
-        ErrorKind::InvalidIndentation
-        | ErrorKind::InvalidBlockScalarIndent
-        | ErrorKind::InvalidQuotedScalarIndent
-        | ErrorKind::InvalidFlowScalarIndent
-        | ErrorKind::ExpectedBlockMappingKey
-        | ErrorKind::ExpectedBlockSequenceEntry => (
-            "no valid YAML: the indentation does not fit what stands above",
-            Some("keys of one mapping begin in the same column"),
-        ),
-        ErrorKind::UnclosedQuotedScalar => ("no valid YAML: a quoted text is not closed", None),
-        ErrorKind::UnclosedFlowCollection { .. }
-        | ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::UnexpectedEofImplicitFlowMapping
-        | ErrorKind::ExpectedFlowMappingSeparator
-        | ErrorKind::ExpectedFlowSequenceSeparator
-        | ErrorKind::MismatchedFlowCollectionEnd { .. }
-        | ErrorKind::MisplacedFlowCollectionEnd => (
-            "no valid YAML: a `{` or `[` is not closed, or a comma is missing inside it",
-            Some("inside `{ }` and `[ ]`, text that holds `{`, `[`, `,` or `${…}` belongs in quotes"),
-        ),
-        ErrorKind::MappingValueNotAllowed
-        | ErrorKind::InvalidColonPlacement
-        | ErrorKind::InvalidMappingValueWhitespace
-        | ErrorKind::FlowMappingValueAdjacentCollection => {
-            ("no valid YAML: a `:` is not expected here", Some("text that holds `: ` belongs in quotes"))
-        }
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey | ErrorKind::MappingKeyNotAllowed => (
-            "no valid YAML: a key without its `:`",
-            Some("write `key: value`; text of several lines begins with `|`"),
-        ),
-        ErrorKind::UnknownQuotedScalarEscape
-        | ErrorKind::InvalidQuotedScalarHexEscape
-        | ErrorKind::InvalidUnicodeEscape => {
-            ("no valid YAML: an unknown escape in double quotes", Some("single quotes know no escapes"))
-        }
-        ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
-            ("no valid YAML: something follows a closing quote", None)
-        }
-        ErrorKind::UnknownAnchor => ("no valid YAML: an alias (`*name`) without its anchor (`&name`)", None),
-        ErrorKind::UnexpectedCharacter { .. } => (
-            "no valid YAML: a character that cannot begin a value",
-            Some("text that begins with `@`, `%` or a backtick belongs in quotes"),
-        ),
-        ErrorKind::RecursionLimitExceeded => ("this is nested too deeply for a configuration", None),
-        ErrorKind::MissingAnchorOrAliasName => (
-            "no valid YAML: `*` and `&` begin an alias or an anchor",
-            Some("text that begins with `*` or `&` belongs in quotes"),
-        ),
-        _ => ("no valid YAML here", None),
     }
 }

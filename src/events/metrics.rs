@@ -18,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::Event;
-use super::line::seconds;
+use super::words::seconds;
 use crate::clock::{Clock, Moment};
 use crate::status::{Board, ProviderState, SecretState};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use leasehold_core::Terms;
 
 use crate::config::Config;
-use crate::events::line::human;
+use crate::events::words::human;
 
 /// What a lease is taken to be granted for, where nobody says.
 const TTL: Duration = Duration::from_secs(3_600);

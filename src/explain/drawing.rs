@@ -9,7 +9,7 @@ use super::course::{Course, Handle, Setting, What, play};
 use super::page::{Page, counted};
 use super::secret::About;
 use crate::client::{Glyphs, Line, Style};
-use crate::events::line::human;
+use crate::events::words::human;
 
 /// The widest that a time line gets.
 const WIDEST: usize = 120;

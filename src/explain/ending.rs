@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::page::Page;
 use crate::config::Config;
 use crate::config::model::{Choice, OnCrash, Reload, Uid};
-use crate::events::line::human;
+use crate::events::words::human;
 
 pub(super) fn write(page: &mut Page, config: &Config) {
     let lifecycle = &config.lifecycle;

@@ -13,7 +13,7 @@ use crate::app::Mode;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::config::model::{ExecChange, Files, OnExpiry, Overlap, Secret};
-use crate::events::line::{human, one_line};
+use crate::events::words::{human, one_line};
 use crate::keeper::{Charge, Plan};
 use crate::notify_app;
 use crate::schedule::{self, Dice};
