@@ -1,4 +1,7 @@
-use leasehold_core::{Effect, Fields, Wanted};
+use async_trait::async_trait;
+use leasehold_core::{
+    Effect, Error, Fetched, Fields, Kind, Login, MissingRight, SecretBytes, Term, Traits, Wanted,
+};
 
 use super::*;
 use crate::status::SecretState;

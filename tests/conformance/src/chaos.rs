@@ -197,6 +197,10 @@ impl Provider for Chaos {
         self.inner.watched()
     }
 
+    fn patience(&self) -> Duration {
+        self.inner.patience()
+    }
+
     async fn login(&self, kept: Option<&SecretBytes>) -> Result<Login, Error> {
         self.through(Operation::Login, None, self.inner.login(kept)).await
     }
