@@ -9,11 +9,11 @@
 //! file and a certificate that do not belong together stop a server. What is asked for is
 //! [`Names`]; what it is made with needs the feature `generate-key`.
 
-#[cfg(feature = "generate-key")]
-mod der;
 mod names;
 #[cfg(feature = "generate-key")]
 mod pair;
+#[cfg(feature = "generate-key")]
+mod pem;
 #[cfg(feature = "generate-key")]
 mod request;
 #[cfg(feature = "generate-key")]

@@ -10,6 +10,8 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+#[cfg(any(feature = "generate-key", feature = "keystore"))]
+mod der;
 #[cfg(feature = "mock")]
 pub mod dev;
 pub mod drill;

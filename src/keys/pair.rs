@@ -8,8 +8,9 @@ use ring::signature::{
 };
 use zeroize::Zeroizing;
 
-use super::der::{self, Der, OBJECT, OCTET_STRING, element, sequence};
+use super::pem::pem;
 use super::rsa;
+use crate::der::{self, Der, OBJECT_IDENTIFIER as OBJECT, OCTET_STRING, element, sequence};
 
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -53,7 +54,7 @@ impl Pair {
 
     /// PKCS #8 in PEM.
     pub(super) fn private_key(&self) -> SecretBytes {
-        SecretBytes::new(der::pem("PRIVATE KEY", &self.private_key).as_bytes().to_vec())
+        SecretBytes::new(pem("PRIVATE KEY", &self.private_key).as_bytes().to_vec())
     }
 
     /// As it stands in a request and in a certificate.
@@ -92,7 +93,7 @@ fn ec(
     signature: &'static [u8],
 ) -> Option<Pair> {
     // ring's document lies on the stack and is not wiped; it is short-lived, and so is what follows it there.
-    let private_key = Zeroizing::new(EcdsaKeyPair::generate_pkcs8(signing, random).ok()?.as_ref().to_vec());
+    let private_key = Der::of(EcdsaKeyPair::generate_pkcs8(signing, random).ok()?.as_ref().to_vec());
     let pair = EcdsaKeyPair::from_pkcs8(signing, &private_key, random).ok()?;
     let curve = element(OBJECT, &[curve]);
     let public_key = sequence(&[&algorithm(EC, &curve), &der::bits(pair.public_key().as_ref())]);

@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::der::{self, Der, OBJECT, OCTET_STRING, SET, UTF8, element, sequence};
 use super::names::Names;
 use super::pair::Pair;
+use super::pem::pem;
+use crate::der::{
+    self, Der, OBJECT_IDENTIFIER as OBJECT, OCTET_STRING, SET, UTF8_STRING as UTF8, element, sequence,
+};
 
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const EXTENSION_REQUEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e];
@@ -21,7 +24,7 @@ pub(super) fn request(pair: &Pair, names: &Names) -> Option<String> {
     let info = sequence(&[&version, &subject(names), pair.public_key(), &attributes(names)]);
     let signature = pair.sign(&info)?;
     let whole = sequence(&[&info, &pair.signature_algorithm(), &der::bits(&signature)]);
-    Some(der::pem("CERTIFICATE REQUEST", &whole).to_string())
+    Some(pem("CERTIFICATE REQUEST", &whole).to_string())
 }
 
 fn subject(names: &Names) -> Der {
@@ -43,7 +46,7 @@ fn attributes(names: &Names) -> Der {
         IpAddr::V4(address) => add(IP, &address.octets()),
         IpAddr::V6(address) => add(IP, &address.octets()),
     });
-    let all: Vec<&[u8]> = all.iter().map(|name| name.as_slice()).collect();
+    let all: Vec<&[u8]> = all.iter().map(Der::bytes).collect();
     let names = element(OCTET_STRING, &[&sequence(&all)]);
     let extension = sequence(&[&element(OBJECT, &[SUBJECT_ALT_NAME]), &names]);
     let extensions = element(SET, &[&sequence(&[&extension])]);

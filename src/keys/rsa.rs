@@ -10,7 +10,7 @@ use crypto_primes::hazmat::{SetBits, SmallFactorsSieveFactory};
 use crypto_primes::{Flavor, is_prime, sieve_and_find};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::der::{Der, sequence, unsigned};
+use crate::der::{Der, sequence, unsigned};
 
 /// The public exponent; everybody's.
 const EXPONENT: u64 = 65_537;
@@ -46,7 +46,7 @@ pub(super) fn private_key(random: &SystemRandom, modulus: u32) -> Option<Der> {
         number(&exponent(&below_q)?),
         number(&coefficient),
     ];
-    Some(sequence(&numbers.each_ref().map(|number| number.as_slice())))
+    Some(sequence(&numbers.each_ref().map(Der::bytes)))
 }
 
 /// A random prime with its two highest bits set, so that a product of two is as long as both

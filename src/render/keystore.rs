@@ -2,7 +2,7 @@
 //!
 //! The bytes follow from what goes in, from nothing else: the same certificate, key, alias and password give
 //! the same file, so that what did not change makes no new generation. That is why the containers are
-//! written here, with the few parts of DER that they need ([`der`]), over crates for the cryptography alone
+//! written here, with the few parts of DER that they need ([`crate::der`]), over crates for the cryptography alone
 //! ([`crypto`]): the crates that write whole keystores draw their salts at random, let the plaintext of a key
 //! lie in buffers that nothing wipes, and bring a parser for every form that they can read.
 //!
@@ -10,7 +10,6 @@
 //! file try passwords at the price of one hash instead of ten thousand.
 
 mod crypto;
-mod der;
 mod jks;
 mod key;
 mod material;

@@ -9,7 +9,7 @@ use cbc::cipher::{BlockModeEncrypt as _, KeyIvInit as _};
 use ring::{digest, hmac, pbkdf2};
 use zeroize::Zeroizing;
 
-use super::der::Der;
+use crate::der::Der;
 
 /// How often a password is hashed: as Java's own `keytool` does.
 pub(super) const ITERATIONS: u32 = 10_000;

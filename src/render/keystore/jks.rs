@@ -5,9 +5,9 @@
 use zeroize::Zeroizing;
 
 use super::crypto::{drawn, sha1};
-use super::der::{self, Der, element, octets, oid, sequence, utf16};
 use super::material::{KeyEntry, Material};
 use super::x509::Certificate;
+use crate::der::{self, Der, element, octets, oid, sequence, utf16};
 
 const MAGIC: u32 = 0xfeed_feed;
 const VERSION: u32 = 2;

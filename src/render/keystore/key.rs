@@ -1,7 +1,7 @@
 //! Private keys: whichever of the three forms they come in, PKCS#8 goes into the keystore.
 
-use super::der::{self, Der, Reader};
 use super::x509::Certificate;
+use crate::der::{self, Der, Reader};
 
 /// A private key, as PKCS#8 of its first version: what every JVM reads.
 pub(super) struct PrivateKey {

@@ -7,9 +7,9 @@ use leasehold_core::{Field, Fields, Shape};
 use zeroize::Zeroizing;
 
 use super::super::{no_field, pem};
-use super::der::Der;
 use super::key::{Fits, PrivateKey};
 use super::x509::Certificate;
+use crate::der::Der;
 
 /// Where a private key is looked for, the first that there is.
 const KEYS: [&str; 2] = ["private_key", "tls.key"];

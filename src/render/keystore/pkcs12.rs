@@ -5,9 +5,9 @@
 //! password sees what is in it, instead of nothing at all.
 
 use super::crypto::{ITERATIONS, drawn, encrypt, mac};
-use super::der::{self, Der, element, integer, octets, oid, sequence, utf16};
 use super::material::Material;
 use super::x509::Certificate;
+use crate::der::{self, Der, element, integer, octets, oid, sequence, utf16};
 
 const DATA: [u32; 7] = [1, 2, 840, 113549, 1, 7, 1];
 const SHROUDED_KEY: [u32; 9] = [1, 2, 840, 113549, 1, 12, 10, 1, 2];

@@ -1,6 +1,6 @@
 //! What a keystore wants to know of a certificate. Nothing is verified.
 
-use super::der::{self, Der, Reader};
+use crate::der::{self, Der, Reader};
 
 /// A certificate, and where in it things are.
 pub(super) struct Certificate {

@@ -1,4 +1,11 @@
-//! As much of DER as keystores need: elements are written whole, and taken apart one by one.
+//! As much of DER as keys, requests for certificates and keystores need: elements are written whole, and
+//! taken apart one by one.
+#![cfg_attr(
+    not(all(feature = "generate-key", feature = "keystore")),
+    allow(dead_code, reason = "each of the two features uses a part of it")
+)]
+
+use std::ops::Deref;
 
 use zeroize::Zeroizing;
 
@@ -8,6 +15,7 @@ pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const NULL: u8 = 0x05;
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(super) const UTF8_STRING: u8 = 0x0c;
 pub(super) const BMP_STRING: u8 = 0x1e;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
@@ -37,6 +45,14 @@ impl Der {
     }
 }
 
+impl Deref for Der {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// One element with these contents.
 pub(super) fn element(tag: u8, contents: &[&[u8]]) -> Der {
     let length: usize = contents.iter().map(|content| content.len()).sum();
@@ -63,13 +79,22 @@ pub(super) fn octets(content: &[u8]) -> Der {
     element(OCTET_STRING, &[content])
 }
 
+/// Whole bytes as bits.
+pub(super) fn bits(bytes: &[u8]) -> Der {
+    element(BIT_STRING, &[&[0], bytes])
+}
+
 /// A number that is not negative.
 pub(super) fn integer(number: u32) -> Der {
-    let bytes = number.to_be_bytes();
-    let skip = (number.leading_zeros() / 8) as usize;
-    let significant = &bytes[skip.min(bytes.len() - 1)..];
-    let sign: &[u8] = if significant[0] & 0x80 == 0 { &[] } else { &[0] };
-    element(INTEGER, &[sign, significant])
+    unsigned(&number.to_be_bytes())
+}
+
+/// The same from its bytes, the largest first.
+pub(super) fn unsigned(bytes: &[u8]) -> Der {
+    let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+    // The first bit would be the sign; nothing at all is zero.
+    let sign: &[u8] = if bytes.first().is_none_or(|byte| byte & 0x80 != 0) { &[0] } else { &[] };
+    element(INTEGER, &[sign, bytes])
 }
 
 /// An object identifier, from its arcs.
@@ -168,6 +193,9 @@ mod tests {
         ] {
             assert_eq!(integer(number).bytes(), bytes, "{number}");
         }
+        assert_eq!(unsigned(&[0, 0]).bytes(), [2, 1, 0]);
+        assert_eq!(unsigned(&[0, 0x80]).bytes(), [2, 2, 0, 0x80]);
+        assert_eq!(bits(&[0xff]).bytes(), [3, 2, 0, 0xff]);
         assert_eq!(oid(&[1, 2, 840, 113549]).bytes(), [6, 6, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d]);
         for length in [0, 1, 127, 128, 255, 256, 65_535, 65_536] {
             let content = vec![7; length];
