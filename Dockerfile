@@ -21,7 +21,8 @@ ARG STD_PACKAGE=libstd-rust-web-dev
 COPY deploy/release/toolchain /toolchain
 RUN /toolchain install "$TARGETARCH" "$RUSTC_PACKAGE" "$CARGO_PACKAGE" "$STD_PACKAGE"
 
-# The features of the binary, as in Cargo.toml: one a provider (`vault,aws`), `keystore`, `generate-key`, `explain`, `default`, or `all`.
+# The features of the binary, as in Cargo.toml: one a provider (`vault,aws`), `keystore`, `generate-key`, `explain`,
+# `completions`, `default`, or `all`.
 ARG FEATURES=default
 # 0.7.7: the list of crates becomes a section of the binary, where scanners look for it.
 ARG CARGO_AUDITABLE=

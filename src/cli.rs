@@ -21,7 +21,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+#[cfg(feature = "completions")]
+use clap::CommandFactory as _;
+use clap::Parser as _;
 use leasehold_core::Environment;
 
 use crate::app::{Mode, Successor};
@@ -113,10 +115,7 @@ fn command(command: Command, environment: Environment, termination: &Termination
             explain::run(sources, assumed, &environment)
         }
         #[cfg(not(feature = "explain"))]
-        Command::Explain { .. } => fail(
-            Exit::Usage,
-            &"this build has no `explain`: take one with that feature, as the default has it",
-        ),
+        Command::Explain(_) => left_out("explain"),
         Command::Status { instance, watch, json } => ask::status(instance, &environment, watch, json),
         Command::Refresh { instance, secrets } => ask::refresh(instance, &environment, &secrets),
         Command::Probe { instance, what, wait } => ask::probe(instance, &environment, what, wait),
@@ -132,12 +131,23 @@ fn command(command: Command, environment: Environment, termination: &Termination
         Command::Install { directory } => install(&directory, termination),
         Command::Version { verbose } => answer(&version::text(verbose)),
         Command::Schema => schema(),
+        #[cfg(not(feature = "completions"))]
+        Command::Completions(_) => left_out("completions"),
+        #[cfg(feature = "completions")]
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "leasehold", &mut script);
             answer(&String::from_utf8_lossy(&script))
         }
     }
+}
+
+/// A command that this build does not have.
+#[cfg(not(all(feature = "completions", feature = "explain")))]
+fn left_out(command: &str) -> Exit {
+    let why =
+        format!("this build has no `{command}`: take one with the feature of that name, such as the default");
+    fail(Exit::Usage, &why)
 }
 
 /// The file that these flags stand for.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "completions")]
 use clap_complete::Shell;
 
 use crate::config::flags::{Flags, Form, SecretFlag, TemplateFlag};
@@ -104,13 +105,9 @@ pub(super) enum Command {
         #[command(flatten)]
         inline: Inline,
     },
-    /// Left out of this build.
     #[cfg(not(feature = "explain"))]
-    #[command(hide = true, disable_help_flag = true)]
-    Explain {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        _rest: Vec<OsString>,
-    },
+    #[command(hide = true)]
+    Explain(LeftOut),
     /// Show what a running instance holds, how old it is and until when; never a value.
     Status {
         #[command(flatten)]
@@ -197,10 +194,23 @@ pub(super) enum Command {
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Print a script that completes arguments.
+    #[cfg(feature = "completions")]
     Completions {
         /// For which shell.
         shell: Shell,
     },
+    #[cfg(not(feature = "completions"))]
+    #[command(hide = true)]
+    Completions(LeftOut),
+}
+
+/// A command that this build does not have, however it is called.
+#[cfg(not(all(feature = "completions", feature = "explain")))]
+#[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
+pub(super) struct LeftOut {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _rest: Vec<OsString>,
 }
 
 /// What is played.

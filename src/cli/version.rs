@@ -26,6 +26,7 @@ pub(super) fn text(verbose: bool) -> String {
 /// Those of the providers, and what else may be left out.
 fn features() -> Vec<&'static str> {
     let mut features = registry::features();
+    features.extend(cfg!(feature = "completions").then_some("completions"));
     features.extend(cfg!(feature = "explain").then_some("explain"));
     features.extend(cfg!(feature = "generate-key").then_some("generate-key"));
     features.extend(cfg!(feature = "keystore").then_some("keystore"));

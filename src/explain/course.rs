@@ -250,7 +250,8 @@ impl Play<'_> {
             return;
         }
         let lead = schedule::lead(&policy.room, life.granted);
-        self.publish_at = Some(self.now + self.dice.between(Duration::ZERO, lead));
+        let settles = schedule::settle(&policy.room, Some(life.granted));
+        self.publish_at = Some(self.now + self.dice.between(settles, lead));
         self.slot.candidate = Some(Candidate { held, offer: Offered::Yes, retry: Retry::default() });
     }
 

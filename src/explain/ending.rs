@@ -40,11 +40,12 @@ pub(super) fn write(page: &mut Page, config: &Config) {
     page.row("Hand-over", &left);
     let reload = match lifecycle.reload {
         Reload::Auto => {
-            "a changed file or SIGHUP brings new secrets, files, lifecycle, limits and log; providers, \
-                         log-ins, actions and commands need a restart"
+            "a changed file or SIGHUP brings new secrets, files, templates of `env`, lifecycle, limits and \
+                         log; providers, log-ins, actions and commands need a restart"
         }
         Reload::Signal => {
-            "SIGHUP brings new secrets, files, lifecycle, limits and log; the rest needs a restart"
+            "SIGHUP brings new secrets, files, templates of `env`, lifecycle, limits and log; the rest needs a \
+             restart"
         }
         Reload::Off => "never: a change needs a restart",
     };
