@@ -14,6 +14,10 @@ macro_rules! snapshot {
     }};
 }
 
+mod hooks;
+#[cfg(feature = "generate-key")]
+mod keys;
+
 /// The reports of several files, each under its name. What each file says beside its mistake is
 /// right.
 fn reports(cases: &[(&str, &str)]) -> String {
@@ -278,69 +282,6 @@ fn mistakes_in_templates_are_said_without_their_text() {
 }
 
 #[test]
-fn mistakes_about_actions_are_said() {
-    snapshot!(after_secrets(&[
-        ("nothing in it", "on_change: [{}]\n"),
-        ("a word", "on_change: [HUP]\n"),
-        ("signal to nobody", "on_change: [{ signal: HUP }]\n"),
-        ("signal to two", "on_change: [{ signal: HUP, process: nginx, pid_file: /run/x.pid }]\n"),
-        ("signal by number", "on_change: [{ signal: 1, process: nginx }]\n"),
-        ("signal with SIG", "on_change: [{ signal: SIGHUP, process: nginx }]\n"),
-        ("signal that kills", "on_change: [{ signal: KILL, process: nginx }]\n"),
-        ("process with a path", "on_change: [{ signal: HUP, process: /usr/sbin/nginx }]\n"),
-        ("pid file that is relative", "on_change: [{ signal: HUP, pid_file: x.pid }]\n"),
-        ("several kinds", "on_change: [{ signal: HUP, process: a, command: [b] }]\n"),
-        ("command that is empty", "on_change: [{ command: [] }]\n"),
-        ("command that is relative", "on_change: [{ command: [bin/reload] }]\n"),
-        ("command in one word", "on_change: [{ command: ['reload now'] }]\n"),
-        ("variable of ours", "on_change: [{ command: [a], environment: { LEASEHOLD_DIR: x, 1A: y } }]\n"),
-        (
-            "name twice",
-            "on_change: [{ name: web, command: [a] }, { name: web, command: [b] }, { name: 1, command: [c] }]\n"
-        ),
-        ("nobody acknowledges", "lifecycle: { acknowledge: { from: [] } }\n"),
-        ("somebody acknowledges twice", "lifecycle: { acknowledge: { from: [web, web] } }\n"),
-        ("command as text", "on_change: [{ command: /bin/reload }]\n"),
-        ("http with a user", "on_change: [{ http: { url: 'http://me:pass@127.0.0.1:8080/' } }]\n"),
-        (
-            "http with wrong parts",
-            "on_change: [{ http: { url: 'https://a/', method: post, headers: { Host: a }, expect: [99], socket: x } }]\n"
-        ),
-        ("http without a url", "on_change: [{ http: { url: 127.0.0.1 } }]\n"),
-        ("process of a command", "on_change: [{ command: [/bin/reload], process: nginx }]\n"),
-        (
-            "unknown file",
-            "files:\n  tls.crt: { secret: cert, field: certificate }\non_change: [{ signal: HUP, process: nginx, files: [tls.cert] }]\n"
-        ),
-        (
-            "unknown file of every field",
-            "on_change: [{ signal: HUP, process: nginx, files: [crt/certificate] }]\n"
-        ),
-        ("no file at all", "on_change: [{ signal: HUP, process: nginx, files: [] }]\n"),
-    ]));
-}
-
-#[test]
-fn mistakes_about_the_check_are_said() {
-    snapshot!(after_secrets(&[
-        ("nothing in it", "verify: {}\n"),
-        ("a word", "verify: /bin/try\n"),
-        ("both kinds", "verify: { command: [/bin/try], http: { url: 'http://127.0.0.1/' } }\n"),
-        ("unknown key", "verify: { command: [/bin/try], retries: 3 }\n"),
-        ("unknown outcome", "verify: { command: [/bin/try], on_failure: ignore }\n"),
-        ("command that is relative", "verify: { command: [bin/try] }\n"),
-        ("command in one word", "verify: { command: ['try it'] }\n"),
-        ("variable of ours", "verify: { command: [a], environment: { LEASEHOLD_CANDIDATE: x } }\n"),
-        ("environment of a request", "verify: { http: { url: 'http://a/' }, environment: { A: b } }\n"),
-        ("http with wrong parts", "verify: { http: { url: 'http://me:pass@a/', expect: [] } }\n"),
-        ("time", "verify: { command: [a], timeout: 30 }\n"),
-        ("no time", "verify: { command: [a], timeout: 0s }\n"),
-        ("too much time", "verify: { command: [a], timeout: 2h }\n"),
-        ("nothing to try", "files: {}\nverify: { command: [a] }\n"),
-    ]));
-}
-
-#[test]
 fn mistakes_about_the_rest_are_said() {
     snapshot!(after_secrets(&[
         ("directory", "output: { directory: run/secrets }\n"),
@@ -469,44 +410,4 @@ fn the_first_problem_fits_into_one_line() {
     let files = Files::of(&[("leasehold.yaml", "log: { level: verbose, format: jsno }\n")]);
     let report = files.load(&[]).unwrap_err();
     snapshot!(files.shown(&report.first_line()));
-}
-
-#[cfg(feature = "generate-key")]
-#[test]
-fn keys_that_cannot_be_made_here_are_said_with_what_can() {
-    snapshot!(after_providers(&[
-        (
-            "unknown kind",
-            "secrets: { cert: { provider: vault, path: pki/sign/web, generate_key: ec-p265 } }\n",
-        ),
-        (
-            "no kind at all",
-            "secrets: { cert: { provider: vault, path: pki/sign/web, generate_key: true } }\n",
-        ),
-        (
-            "a request of one's own",
-            "secrets: { cert: { provider: vault, path: pki/sign/web, data: { csr: canary }, generate_key: ec-p256 } }\n",
-        ),
-        (
-            "a path that issues",
-            "secrets: { cert: { provider: vault, path: team/pki/issue/web, data: { common_name: web }, generate_key: ed25519 } }\n",
-        ),
-        (
-            "part of an answer",
-            "secrets: { cert: { provider: vault, path: pki/sign/web, key: certificate, generate_key: rsa-2048 } }\n",
-        ),
-        (
-            "names that no request holds",
-            "secrets: { cert: { provider: vault, path: pki/sign/web, data: { alt_names: canäry, ip_sans: canary, uri_sans: canary, other_sans: canary }, generate_key: ec-p384 } }\n",
-        ),
-    ]));
-}
-
-#[cfg(all(feature = "generate-key", feature = "file"))]
-#[test]
-fn a_key_for_a_store_that_nothing_is_written_to_is_an_error() {
-    snapshot!(reports(&[(
-        "a store that is only read",
-        "providers:\n  here: { type: file, path: /etc/secrets }\nsecrets: { cert: { provider: here, path: tls, generate_key: ec-p256 } }\n",
-    )]));
 }
