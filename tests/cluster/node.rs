@@ -229,7 +229,8 @@ impl Pod<'_> {
         End {
             code: state["exitCode"].as_i64().expect("a code"),
             message: state["message"].as_str().unwrap_or_default().trim().to_owned(),
-            lasted: at("finishedAt") - at("startedAt"),
+            // The runtime notes the start of what ends at once only after its end.
+            lasted: at("finishedAt").saturating_sub(at("startedAt")),
         }
     }
 
