@@ -1,5 +1,6 @@
 //! The server's audit log: what was asked of it, counted where it arrived.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Mark(u64);
 /// One answered request.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// When the request was logged, since 1970: what the server needed for it is not in it.
+    pub asked: Duration,
     /// When the answer was logged, since 1970.
     pub at: Duration,
     /// `read`, `update`, `list`, `delete`, …
@@ -68,7 +71,8 @@ impl Audit {
         // The last line may be half written, too.
         let end = bytes.iter().rposition(is_newline).map_or(start, |newline| newline.max(start));
         let whole = std::str::from_utf8(&bytes[start..end]).expect("the server writes UTF-8");
-        whole.lines().filter_map(entry).collect()
+        let mut asked = HashMap::new();
+        whole.lines().filter_map(|line| entry(line, &mut asked)).collect()
     }
 
     /// The answered requests since `mark` with that operation and a path that starts with `path`.
@@ -80,13 +84,22 @@ impl Audit {
     }
 }
 
-fn entry(line: &str) -> Option<Entry> {
+/// Reads a line. A request is remembered in `asked`, by its id, until its answer comes.
+fn entry(line: &str, asked: &mut HashMap<String, Duration>) -> Option<Entry> {
     let line: Value = serde_json::from_str(line).expect("the audit log holds JSON lines");
-    if line["type"] != "response" {
-        return None;
+    let at = since_1970(line["time"].as_str()?)?;
+    let id = line["request"]["id"].as_str().unwrap_or_default();
+    match line["type"].as_str()? {
+        "request" => {
+            asked.insert(id.to_owned(), at);
+            return None;
+        }
+        "response" => {}
+        _ => return None,
     }
     Some(Entry {
-        at: since_1970(line["time"].as_str()?)?,
+        asked: asked.remove(id).unwrap_or(at),
+        at,
         operation: line["request"]["operation"].as_str()?.to_owned(),
         path: line["request"]["path"].as_str()?.to_owned(),
         line,
@@ -118,6 +131,27 @@ mod tests {
         assert_eq!(read("2024-02-29T12:00:00.25Z"), Some(1_709_208_000_250));
         assert_eq!(read("2024-03-01T00:00:00.5Z"), Some(1_709_251_200_500));
         assert_eq!(read("yesterday"), None);
+    }
+
+    #[test]
+    fn the_time_of_a_request_is_that_of_its_own_line() {
+        let line = |kind: &str, id: &str, second: u32| {
+            format!(
+                r#"{{"type":"{kind}","time":"1970-01-01T00:00:0{second}Z","request":{{"id":"{id}","operation":"read","path":"{id}"}}}}"#
+            )
+        };
+        let lines = [("request", "a", 1), ("request", "b", 2), ("response", "b", 4), ("response", "a", 7)]
+            .map(|(kind, id, second)| line(kind, id, second));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{}\n", lines.join("\n"))).unwrap();
+        let audit = Audit::new(file.path());
+        let times = |mark| {
+            let entries = audit.since(mark);
+            entries.iter().map(|entry| (entry.asked.as_secs(), entry.at.as_secs())).collect::<Vec<_>>()
+        };
+        assert_eq!(times(Mark(0)), [(2, 4), (1, 7)]);
+        // Asked before the mark: its answer is all that is known.
+        assert_eq!(times(Mark(lines[0].len() as u64 + 1)), [(2, 4), (7, 7)]);
     }
 
     #[test]
