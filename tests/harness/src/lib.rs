@@ -5,7 +5,7 @@
 //!   its own ([`vault::unique`]), and so disturbs nobody.
 //! - [`vault::Vault::own`]: a server of its own, for a test that seals, stops or kills it.
 //! - [`Leasehold`]: the binary, started with a scrubbed environment, its output kept in files.
-//! - [`eventually`]: the only way to wait.
+//! - [`eventually`]: the only way to wait. [`stalls()`]: what the machine took of the time.
 //! - [`Proxy`]: between leasehold and a store, for what no server does on demand. [`ForwardProxy`]: what
 //!   `HTTPS_PROXY` points at. [`HttpServer`]: a stand-in for what cannot be had.
 //! - [`Nginx`] and [`PgBouncer`]: what a rotation is announced to, one for each test. [`TlsClient`]: who comes
@@ -33,6 +33,7 @@ pub mod proxy;
 pub mod server;
 mod servers;
 pub mod slapd;
+pub mod stalls;
 pub mod timings;
 pub mod tls;
 pub mod tmpfs;
@@ -51,6 +52,7 @@ pub use rustix::process::Signal;
 pub use server::HttpServer;
 pub use servers::program;
 pub use slapd::slapd;
+pub use stalls::stalls;
 pub use timings::timed;
 pub use tls::TlsClient;
 pub use tmpfs::tmpfs;
