@@ -107,7 +107,7 @@ fn a_token_is_replaced_before_its_max_ttl_without_a_failed_log_in_and_what_is_po
         "lifecycle": { "overlap": "2s" },
     }));
     let (audit, mark) = (vault().audit(), vault().audit().mark());
-    stalls();
+    let (began, _) = (Instant::now(), stalls());
     let mut running = place.run();
     place.await_file("db.env", &mut running);
 
@@ -123,6 +123,7 @@ fn a_token_is_replaced_before_its_max_ttl_without_a_failed_log_in_and_what_is_po
     });
     assert!(seen.failed.is_empty() && seen.torn.is_empty(), "{:?} {:?}", seen.failed, seen.torn);
     assert!(seen.logins > 500, "{} log-ins are too few to show anything", seen.logins);
+    assert!(seen.late * 50 <= seen.logins, "{} log-ins, {} not counted", seen.logins, seen.late);
 
     // The file of the polled secret is one file, linked into every generation; it was read once.
     assert_eq!(seen.kv.len(), 1, "{:?}", seen.kv);
@@ -136,7 +137,7 @@ fn a_token_is_replaced_before_its_max_ttl_without_a_failed_log_in_and_what_is_po
     let revocations = own_revocations(&audit, mark, &role.mount);
     let mut shortest = Duration::MAX;
     let (mut ages, mut late) = (Vec::new(), 0);
-    for pair in sessions.windows(2).take(5) {
+    for pair in sessions.windows(2) {
         let (old, new) = (&pair[0], &pair[1]);
         let minted =
             mints.iter().find(|mint| mint.accessor() == Some(&*new.0)).expect("minted under the new one");
@@ -153,10 +154,14 @@ fn a_token_is_replaced_before_its_max_ttl_without_a_failed_log_in_and_what_is_po
         assert!(after >= OVERLAP, "revoked {after:?} after the successor was written");
         shortest = shortest.min(after);
     }
-    assert!(ages.len() >= 3, "only {} of five were revoked by us: {revocations:?}", ages.len());
-    let oldest_first =
-        revocations.iter().map(|entry| sessions.iter().position(|(id, _)| entry.accessor() == Some(id)));
-    assert!(oldest_first.is_sorted(), "the oldest goes first: {revocations:?} of {sessions:?}");
+    // The last but one may still have its overlap.
+    let stood_still = stalls().within(began.elapsed());
+    assert!(ages.len() >= 5 && (late <= 1 || stood_still), "{} revoked by us, {late} not", ages.len());
+    let order: Vec<_> = revocations
+        .iter()
+        .map(|entry| sessions.iter().position(|(id, _)| entry.accessor() == Some(id)))
+        .collect();
+    assert!(order.is_sorted(), "the oldest goes first: {order:?}");
     println!(
         "{} log-ins over {} sessions, none failed, {} not counted; an old token revoked {shortest:?} or more after \
          its leases' successors were written, at ages of {ages:?} ms; {late} late",
