@@ -195,11 +195,15 @@ impl Google {
         self.shared.state().token_lifetime = Some(lifetime);
     }
 
-    /// No token issued or signed until now is good any more.
+    /// No token issued or signed until now is good any more. A signature tells whole seconds: whoever asks
+    /// waits for the next one, so that what is signed after an answer is always good.
     pub fn revoke_tokens(&self) {
         let mut state = self.shared.state();
         state.tokens.clear();
         state.signed_since = crate::jwt::now() + 1;
+        while crate::jwt::now() < state.signed_since {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// A new version of a secret, and its number.
