@@ -88,6 +88,33 @@ impl Pace {
     }
 }
 
+/// What the clock and the wall showed together.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    now: Moment,
+    /// When the wall showed `wall`.
+    at: Moment,
+    wall: SystemTime,
+    pace: Pace,
+}
+
+impl Reading {
+    /// When it was read.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// What the wall shows at a moment near that.
+    pub fn wall(&self, moment: Moment) -> SystemTime {
+        if moment >= self.at {
+            self.wall + self.pace.length(moment.since(self.at))
+        } else {
+            let before = self.pace.length(self.at.since(moment));
+            self.wall.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH)
+        }
+    }
+}
+
 /// What a clock on tokio's time adds to it.
 #[derive(Debug)]
 struct Stand {
@@ -156,16 +183,25 @@ impl Clock {
 
     /// The wall clock's reading for a moment near now. For people and Prometheus; nothing is
     /// decided by it.
-    #[allow(clippy::disallowed_methods, reason = "this is the reader of clocks")]
     pub fn wall(&self, moment: Moment) -> SystemTime {
-        let (now, wall, pace) = match &self.0 {
-            Form::Boot(pace) => (self.now(), SystemTime::now(), *pace),
-            Form::Tokio(stand) => (Moment(Duration::from_secs(1_000)), stand.wall, Pace::MACHINE),
-        };
-        if moment >= now {
-            wall + pace.length(moment.since(now))
-        } else {
-            wall.checked_sub(pace.length(now.since(moment))).unwrap_or(SystemTime::UNIX_EPOCH)
+        self.reading().wall(moment)
+    }
+
+    /// Both clocks at once. What is told of one moment is told by one of these: two would differ by
+    /// what lies between them.
+    #[allow(clippy::disallowed_methods, reason = "this is the reader of clocks")]
+    pub fn reading(&self) -> Reading {
+        match &self.0 {
+            Form::Boot(pace) => {
+                let now = self.now();
+                Reading { now, at: now, wall: SystemTime::now(), pace: *pace }
+            }
+            Form::Tokio(stand) => Reading {
+                now: self.now(),
+                at: Moment(Duration::from_secs(1_000)),
+                wall: stand.wall,
+                pace: Pace::MACHINE,
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Reading};
 use crate::events::words::seconds;
 use crate::status::{CheckState, LastError, ProviderState, SecretState, Snapshot};
 use crate::supervisor::CommandState;
@@ -232,12 +232,13 @@ pub struct ErrorReport {
 impl Report {
     /// What stands on the board now.
     pub fn of(board: &Snapshot, clock: &Clock) -> Self {
-        let at = At { clock, now: clock.now() };
-        let readiness = board.readiness(at.now);
+        let at = At(clock.reading());
+        let now = at.0.now();
+        let readiness = board.readiness(now);
         let ready = readiness == crate::status::Readiness::Ready;
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            now: at.wall(at.now),
+            now: at.wall(now),
             ready,
             not_ready: (!ready).then(|| readiness.words()),
             ending: board.ending,
@@ -274,13 +275,10 @@ impl Report {
     }
 }
 
-/// One moment, and the clock that says what it is on the wall.
-struct At<'a> {
-    clock: &'a Clock,
-    now: Moment,
-}
+/// One moment, and what it is on the wall.
+struct At(Reading);
 
-impl At<'_> {
+impl At {
     fn command(&self, state: &CommandState) -> CommandReport {
         CommandReport {
             state: state.phase.as_str().to_owned(),
@@ -335,7 +333,7 @@ impl At<'_> {
     }
 
     fn state(&self, state: &SecretState) -> State {
-        if state.is_expired(self.now) {
+        if state.is_expired(self.0.now()) {
             State::Expired
         } else if !state.held {
             if state.required { State::Missing } else { State::LeftOut }
@@ -371,14 +369,14 @@ impl At<'_> {
     }
 
     fn wall(&self, at: Moment) -> String {
-        humantime::format_rfc3339_seconds(self.clock.wall(at)).to_string()
+        humantime::format_rfc3339_seconds(self.0.wall(at)).to_string()
     }
 
     fn age(&self, since: Moment) -> f64 {
-        seconds(self.now.since(since))
+        seconds(self.0.now().since(since))
     }
 
     fn remaining(&self, end: Moment) -> f64 {
-        seconds(end.since(self.now))
+        seconds(end.since(self.0.now()))
     }
 }

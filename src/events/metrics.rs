@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 
 use super::Event;
 use super::words::seconds;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Reading};
 use crate::status::{Board, ProviderState, SecretState};
 
 /// The text format that is wanted.
@@ -180,7 +180,8 @@ struct Gauges {
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let board = self.board.snapshot();
-        let now = self.clock.now();
+        let read = self.clock.reading();
+        let now = read.now();
         let mut family = |name: &str, help: &str, samples: Vec<(Labels, f64)>| {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (labels, value) in samples {
@@ -202,12 +203,12 @@ impl Collector for Gauges {
         family(
             "leasehold_secret_expiry_timestamp_seconds",
             "When the secret ends unless it is renewed; absent where it does not end",
-            of_each(&|secret| secret.expires.map(|at| self.timestamp(at))),
+            of_each(&|secret| secret.expires.map(|at| timestamp(&read, at))),
         )?;
         family(
             "leasehold_secret_last_success_timestamp_seconds",
             "When the store last gave a good answer for the secret",
-            of_each(&|secret| secret.last_success.map(|at| self.timestamp(at))),
+            of_each(&|secret| secret.last_success.map(|at| timestamp(&read, at))),
         )?;
         let generation = board.generation.as_ref();
         let single = |value: Option<f64>| value.map(|value| (Labels::new(), value)).into_iter().collect();
@@ -219,7 +220,7 @@ impl Collector for Gauges {
         family(
             "leasehold_generation_timestamp_seconds",
             "When the generation in place was published",
-            single(generation.map(|generation| self.timestamp(generation.published))),
+            single(generation.map(|generation| timestamp(&read, generation.published))),
         )?;
         family(
             "leasehold_mints_ceiling",
@@ -252,13 +253,9 @@ impl Collector for Gauges {
     }
 }
 
-impl Gauges {
-    /// Seconds since 1970. Two clocks are read for it; that [`seconds`] rounds keeps their jitter
-    /// out of the scrape.
-    fn timestamp(&self, at: Moment) -> f64 {
-        let wall = self.clock.wall(at);
-        seconds(wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
-    }
+/// Seconds since 1970. Each scrape reads the clocks anew; that [`seconds`] rounds keeps their jitter out of it.
+fn timestamp(read: &Reading, at: Moment) -> f64 {
+    seconds(read.wall(at).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 fn one(family: &Counters, labels: Labels) {

@@ -153,7 +153,9 @@ async fn a_changed_file_signals_the_application_and_the_first_generation_does_no
 async fn a_generation_is_announced_once_its_actions_were_run_or_given_up() {
     let application = Application::start();
     let missing = application.directory.path().join("missing");
-    let actions = vec![hup(&application.pid_file(), None), hup(&missing, Some(&["db.env"]))];
+    // Three repetitions may be used up in less than two seconds: a loaded machine has more time.
+    let patient = Action { retries: 6, ..hup(&missing, Some(&["db.env"])) };
+    let actions = vec![hup(&application.pid_file(), None), patient];
     let scene = Scene::new(actions, Acknowledge::Auto, Clock::boot());
     let standing = scene.announcements.standing();
     let announced = || standing.borrow().announced;

@@ -204,14 +204,15 @@ impl Publisher {
 }
 
 fn manifest(values: &Values, clock: &Clock) -> Manifest {
+    let read = clock.reading();
     let secrets = values.iter().filter(|(name, _)| !is_session_value(name)).filter_map(|(name, placed)| {
         let value = placed.value.as_ref().ok()?;
         Some((
             name.clone(),
             ManifestSecret {
                 version: value.version.clone(),
-                issued: clock.wall(value.issued),
-                expires: value.expires.map(|end: Moment| clock.wall(end)),
+                issued: read.wall(value.issued),
+                expires: value.expires.map(|end: Moment| read.wall(end)),
             },
         ))
     });

@@ -34,8 +34,8 @@ const OWN: Scenario = Scenario {
     acknowledge: "auto",
 };
 const GIVEN: Scenario = Scenario { log_in: LogIn::Given, ..OWN };
-/// Replaced 2.6 s before its end.
-const SHORT_SESSION: Scenario = Scenario { token_ttl: "8s", token_max_ttl: "8s", overlap: "1s", ..OWN };
+/// Replaced 5 s before its end: until then what is in place at the kill has to be good, and be taken over.
+const SHORT_SESSION: Scenario = Scenario { token_ttl: "15s", token_max_ttl: "15s", overlap: "3s", ..OWN };
 const ACKNOWLEDGED: Scenario = Scenario { acknowledge: "required", ..OWN };
 
 /// Through what the traced process goes.

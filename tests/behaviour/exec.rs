@@ -219,8 +219,9 @@ fn on_expiry_exit_ends_the_command_first_and_then_us_with_75() {
     let place = Place::new();
     let mut config = quiet();
     config["providers"]["store"] = json!({
-        "type": "mock", "ttl": "3s", "max_ttl": "3s", "renewable": false,
-        "script": [{ "at": "1s", "outage": true }],
+        "type": "mock", "ttl": "9s", "max_ttl": "9s", "renewable": false,
+        // After the first one, and before its successor is fetched.
+        "script": [{ "at": "3s", "outage": true }],
     });
     config["secrets"]["db"]["on_expiry"] = json!("exit");
     place.configure(config);

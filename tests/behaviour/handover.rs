@@ -19,7 +19,7 @@ fn logs_in(stage: &Stage) -> String {
 
 #[test]
 fn one_and_the_same_credential_from_init_to_run_and_after_a_kill() {
-    let stage = Stage::new("handed", "8s", "5m", Rights::Smallest);
+    let stage = Stage::new("handed", "12s", "5m", Rights::Smallest);
     let config = stage.config("revoke_delay: 0s");
     let init = leasehold("init", &config).finish(SOON * 2);
     assert_eq!(init.exit, Exit::Code(0), "{}", init.stderr);
@@ -56,8 +56,8 @@ fn one_and_the_same_credential_from_init_to_run_and_after_a_kill() {
 
 #[test]
 fn after_sigterm_it_goes_on_renewing_and_then_leaves_no_lease_and_no_token() {
-    let stage = Stage::new("sigterm", "5s", "5m", Rights::Smallest);
-    let config = stage.config("revoke_delay: 10s");
+    let stage = Stage::new("sigterm", "8s", "5m", Rights::Smallest);
+    let config = stage.config("revoke_delay: 13s");
     let mut sidecar = run(&config);
     ready(&sidecar, &config);
     let role = stage.only_role();
@@ -67,7 +67,7 @@ fn after_sigterm_it_goes_on_renewing_and_then_leaves_no_lease_and_no_token() {
     let (told, mark) = (Instant::now(), vault().audit().mark());
     sidecar.signal(Signal::TERM);
     // Longer than its TTL: without renewals it would be dead by then.
-    while told.elapsed() < Duration::from_secs(6) {
+    while told.elapsed() < Duration::from_secs(9) {
         assert_eq!(logs_in(&stage), role);
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -76,7 +76,7 @@ fn after_sigterm_it_goes_on_renewing_and_then_leaves_no_lease_and_no_token() {
     assert!(renewals.iter().any(|entry| entry.accessor() == Some(&token)), "{}", sidecar.stderr());
 
     assert_eq!(sidecar.wait(SOON), Exit::Code(0), "{}", sidecar.stderr());
-    assert!(told.elapsed() >= Duration::from_secs(10));
+    assert!(told.elapsed() >= Duration::from_secs(13));
     stage.nothing_is_left();
     assert!(!vault().token_lives(&token));
     assert_eq!((stage.mints(), stage.tokens().len()), (1, 1));
@@ -94,9 +94,9 @@ fn in_the_wait_it_rotates_what_would_die_before_its_end_and_nothing_else() {
         sidecar.signal(Signal::TERM);
         (stage, sidecar, Instant::now())
     };
-    // The one would live for 4 s more; the other for 15 s, and is due for rotation after about 10.
+    // The one would live for 4 s more; the other for 20 s, and is due for rotation after 15.
     let (short, mut ends_later, since) = told("4s", "3s", "9s");
-    let (long, mut ends_too, _) = told("15s", "15s", "12s");
+    let (long, mut ends_too, _) = told("20s", "20s", "16s");
     while since.elapsed() < Duration::from_secs(7) {
         assert_eq!(ends_later.exit(), None, "{}", ends_later.stderr());
         logs_in(&long);

@@ -92,13 +92,13 @@ fn a_mint_that_is_answered_after_the_deadline_of_the_start_is_taken_back() {
     let (database, creds) = database("late", "10m");
     let bench = Bench::new(vault(), vault().policy("late").read(&creds), json!({ "token_ttl": "10m" }));
     let proxy = Proxy::to(vault().address());
-    let lifecycle = format!("{END}, startup_deadline: 3s");
+    let lifecycle = format!("{END}, startup_deadline: 6s");
     bench.configure(&bench.config(&proxy.url(), &lifecycle, &secret(&creds)));
     let rule = proxy.withhold(&format!("/v1/{creds}"));
     let mut running = bench.run();
     eventually("the store has minted, and its answer is kept back", START, || rule.waiting() == 1);
     let started = std::time::Instant::now();
-    while started.elapsed() < Duration::from_secs(5) {
+    while started.elapsed() < Duration::from_secs(8) {
         assert_eq!(running.exit(), None, "{}", running.stderr());
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -23,7 +23,7 @@ providers:
     seed: 1
     ttl: 4s
     max_ttl: 6s
-    script: [ { at: 1s, for: 5s, deny: fetch, path: kv/app } ]
+    script: [ { at: 4s, for: 5s, deny: fetch, path: kv/app } ]
 secrets:
   db: { provider: store, path: database/creds/web }
   app: { provider: store, path: kv/app, refresh: 1s }

@@ -20,7 +20,7 @@ use serde_json::json;
 /// Writes the configuration of a stage with these keys of `lifecycle` and this `verify`, in which FOLDER
 /// stands for the folder of the stage.
 fn configured(stage: &Stage, lifecycle: &str, verify: &str) -> PathBuf {
-    let config = stage.config(&format!("overlap: 1s, revoke_delay: 0s{lifecycle}"));
+    let config = stage.config(&format!("revoke_delay: 0s, {lifecycle}"));
     let verify = verify.replace("FOLDER", &stage.folder.display().to_string());
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{text}verify: {verify}\n")).unwrap();
@@ -83,7 +83,7 @@ fn a_command_finds_the_whole_candidate_and_logs_in_with_it_before_it_is_in_place
         address.ip(),
         address.port()
     );
-    let config = configured(&stage, "", &script(&try_it));
+    let config = configured(&stage, "overlap: 1s", &script(&try_it));
     let running = leasehold("run", &config).env("PATH", path_with_psql()).start();
     ready(&running, &config);
     let words = ["refresh", "db", "-c"].map(AsRef::as_ref).into_iter();
@@ -108,7 +108,7 @@ fn a_check_that_cannot_tell_yet_is_asked_again_and_costs_one_mint() {
     let stage = Stage::new("unknown", "2m", "10m", Rights::RevokeLeases);
     let lines = "echo $LEASEHOLD_GENERATION >> FOLDER/tries; test $(wc -l < FOLDER/tries) -ge 3 || \
                  { echo not known yet: $(cat $LEASEHOLD_CANDIDATE/password); exit 75; }";
-    let config = configured(&stage, "", &script(lines));
+    let config = configured(&stage, "overlap: 1s", &script(lines));
     let running = leasehold("run", &config).start();
     ready(&running, &config);
     assert_eq!(tries(&stage), [1, 1, 1]);
@@ -125,7 +125,7 @@ fn a_check_that_cannot_tell_yet_is_asked_again_and_costs_one_mint() {
 #[test]
 fn another_check_waits_for_a_restart_and_that_is_said() {
     let stage = Stage::new("rechecked", "2m", "10m", Rights::RevokeLeases);
-    let config = configured(&stage, "", &script("echo $LEASEHOLD_GENERATION >> FOLDER/tries"));
+    let config = configured(&stage, "overlap: 1s", &script("echo $LEASEHOLD_GENERATION >> FOLDER/tries"));
     let mut running = leasehold("run", &config).start();
     ready(&running, &config);
     let text = fs::read_to_string(&config).unwrap();
@@ -151,12 +151,12 @@ fn a_check_that_is_wrong_or_cannot_run_is_said_early() {
         (r#"{ command: [/bin/true], http: { url: "http://127.0.0.1/" } }"#, "use one of them"),
         ("{ command: [/bin/true], retries: 3 }", "unknown key"),
     ] {
-        let config = configured(&stage, "", verify);
+        let config = configured(&stage, "overlap: 1s", verify);
         let end = leasehold("check", &config).finish(SOON);
         assert_eq!(end.exit, Exit::Code(78), "{}", end.stderr);
         assert!(end.stderr.contains(words) && end.stderr.contains("verify"), "{}", end.stderr);
     }
-    let config = configured(&stage, ", startup_deadline: 2s", "{ command: [/no/such/check] }");
+    let config = configured(&stage, "overlap: 1s, startup_deadline: 2s", "{ command: [/no/such/check] }");
     assert_eq!(leasehold("check", &config).finish(SOON).exit, Exit::Code(0));
     let mut running = leasehold("run", &config).start();
     let warned = says(&running, &["verify, command /no/such/check: as things are it will fail"]);

@@ -48,11 +48,12 @@ fn one_credential_lasts_from_the_init_container_through_a_kill_to_the_end() {
 
 #[test]
 fn an_init_container_alone_leaves_files_says_when_they_end_and_what_it_took_ends_by_itself() {
-    let stage = Stage::new("init", "20s", "20s");
+    // Longer than a busy node needs to start the application and to answer what is asked of it below.
+    let stage = Stage::new("init", "45s", "45s");
     let kv = vault().kv_mount("init", 2);
     kv.put("web", json!({ "token": "of-the-store" }));
     let policy = vault().policy("init").read(&stage.creds).read(&kv.data("web")).create();
-    stage.allow(&policy, "20s");
+    stage.allow(&policy, "45s");
     // The manifest's own secret is static; a leased one beside it shows what the manifest warns of.
     let leased = format!("path: {}/web\n  db:\n    provider: vault\n    path: database/creds/web", kv.path());
     let template =

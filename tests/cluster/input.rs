@@ -82,7 +82,8 @@ fn a_second_leasehold_on_the_same_volumes_waits_and_names_the_first() {
     let holder = format!("it is in use by `leasehold run` on host \"{}\"", pod.name);
     assert!(end.message.contains(&holder), "{end:?}");
     assert!(end.message.contains("lifecycle.state_directory"), "{end:?}");
-    assert!(end.lasted.as_secs() >= 9, "it waits for the first to end: {end:?}");
+    // A busy runtime notes the start some time after it.
+    assert!(end.lasted.as_secs() >= 7, "it waits for the first to end: {end:?}");
     assert!(pod.described().contains(&end.message), "{}", pod.described());
 
     assert_eq!(pod.restarts("leasehold"), 0, "the first is none the worse");

@@ -26,7 +26,8 @@ fn an_unreachable_vault_ends_it_with_75_at_the_deadline_and_the_pods_status_says
     let end = pod.end_of("leasehold");
     pod.show("unreachable");
     assert_eq!(end.code, 75, "{end:?}");
-    assert!((11..30).contains(&end.lasted.as_secs()), "{end:?}");
+    // A busy runtime notes the start some time after it.
+    assert!((9..30).contains(&end.lasted.as_secs()), "{end:?}");
     assert!(end.message.starts_with("no whole set of secrets within 12s"), "{end:?}");
     assert!(end.message.contains(&nobody.replace("http://", "")), "what was tried: {end:?}");
     let described = pod.described();
@@ -43,7 +44,7 @@ fn a_role_of_another_service_account_ends_it_with_77_after_30_seconds() {
     let end = pod.end_of("leasehold");
     pod.show("denied");
     assert_eq!(end.code, 77, "{end:?}");
-    assert!((29..45).contains(&end.lasted.as_secs()), "an API server may be away for 30 s: {end:?}");
+    assert!((27..45).contains(&end.lasted.as_secs()), "an API server may be away for 30 s: {end:?}");
     assert!(end.message.contains("refused the log-in at auth/kubernetes (403)"), "{end:?}");
     assert!(end.message.contains("bound to this service account, namespace and audience"), "{end:?}");
     assert!(pod.described().contains(&end.message), "{}", pod.described());

@@ -21,7 +21,11 @@ struct House {
 
 impl House {
     fn new(reach: Reach) -> Self {
-        let (programs, reaper) = Programs::reaping(reach, Clock::boot()).unwrap();
+        Self::on(reach, Clock::boot())
+    }
+
+    fn on(reach: Reach, clock: Clock) -> Self {
+        let (programs, reaper) = Programs::reaping(reach, clock).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(reaper.run(CancellationToken::new()));
         Self { programs, _reaper: tasks }
@@ -140,14 +144,19 @@ async fn it_runs_where_it_was_told() {
 
 #[tokio::test]
 async fn one_that_takes_too_long_is_killed_with_all_that_it_started() {
-    let house = House::started();
+    let clock = Clock::tokio();
+    let house = House::on(Reach::Started, clock.clone());
     let temp = tempfile::tempdir().unwrap();
     let pids = temp.path().join("pids");
-    let mut program = sh(&format!("sleep 300 & echo $$ $! > {}; sleep 300", pids.display()));
-    program.time_limit = Duration::from_millis(500);
-    let failed = house.programs.run(program).await.unwrap_err();
-    assert_eq!(failed, Failed::TimedOut(Duration::from_millis(500)));
-    let pids = written(&pids).await;
+    let program = sh(&format!("sleep 300 & echo $$ $! > {}; sleep 300", pids.display()));
+    // Its time is over once it is under way, however long the machine takes to start it.
+    let until_its_end = async {
+        let pids = written(&pids).await;
+        clock.jump(SOON);
+        pids
+    };
+    let (ran, pids) = tokio::join!(house.programs.run(program), until_its_end);
+    assert_eq!(ran.unwrap_err(), Failed::TimedOut(SOON));
     let (leader, other) = pids.trim().split_once(' ').unwrap();
     // Waited for already, and not only dead.
     assert!(!fs::exists(format!("/proc/{leader}")).unwrap(), "the caller comes back when it is gone");
@@ -207,20 +216,22 @@ async fn a_dropped_call_kills_its_group() {
 async fn who_cannot_be_started_is_said_why() {
     let house = House::started();
     let temp = tempfile::tempdir().unwrap();
-    let file = |name: &str, mode: u32| {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = temp.path().join(name);
-        fs::write(&path, "#!/no/such/interpreter\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        path.display().to_string()
+    let file = |name: &str, mode: &str| {
+        let path = temp.path().join(name).display().to_string();
+        // Not with a descriptor of ours: a child that another test starts at this moment would
+        // hold it open for writing, and what is open for writing cannot be started.
+        let script = "echo '#!/no/such/interpreter' > \"$1\" && chmod \"$2\" \"$1\"";
+        let made = std::process::Command::new("/bin/sh").args(["-c", script, "sh", &path, mode]).status();
+        assert!(made.unwrap().success());
+        path
     };
     let named = |name: String| Program { command: vec![name], ..sh("") };
     let cases = [
         (named("no-such-program".to_owned()), Failed::NotFound),
         (named("/no/such/program".to_owned()), Failed::NotFound),
-        (named(file("plain", 0o644)), Failed::NotExecutable),
+        (named(file("plain", "644")), Failed::NotExecutable),
         (named("/tmp".to_owned()), Failed::NotExecutable),
-        (named(file("script", 0o755)), Failed::NoInterpreter),
+        (named(file("script", "755")), Failed::NoInterpreter),
         (Program { command: Vec::new(), ..sh("") }, Failed::NotFound),
         (Program { directory: Some("/no/such/place".into()), ..sh("true") }, Failed::NoDirectory),
         (
@@ -296,12 +307,15 @@ async fn child_that_adopts() {
     let flag = temp.path().join("flag");
     // It leaves the group, so that it outlives the program that started it.
     let script = format!(
-        "setsid sh -c 'echo > {0}; exec sleep 0.3' & until test -e {0}; do sleep 0.01; done; echo $!",
+        "setsid sh -c 'echo > {0}; exec sleep 300' & until test -e {0}; do sleep 0.01; done; echo $!",
         flag.display()
     );
     let ran = house.sh(&script).await.unwrap();
     let orphan = format!("/proc/{}", said(&ran).trim());
     let parent = fs::read_to_string(format!("{orphan}/status")).unwrap();
+    // It ends now, and not before it was looked at.
+    let pid = rustix::process::Pid::from_raw(said(&ran).trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     assert!(parent.contains(&format!("PPid:\t{}\n", std::process::id())), "it is ours now: {parent}");
     eventually("it is waited for", || !fs::exists(&orphan).unwrap()).await;
 }

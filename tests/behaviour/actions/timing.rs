@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use harness::stalls;
+
 use super::*;
 
 const TTL: Duration = Duration::from_secs(3);
@@ -18,6 +20,7 @@ fn a_command_that_hangs_holds_up_no_renewal_and_no_other_action() {
   - name: quick
     command: ["true"]
 "#;
+    stalls();
     let told = Told::start(stage("held", &format!("{TTL:?}")), ", acknowledge: none", actions);
     told.rotate();
     let pid = eventually("it hangs", SOON, || fs::read_to_string(told.stage.folder.join("pid")));
@@ -29,8 +32,11 @@ fn a_command_that_hangs_holds_up_no_renewal_and_no_other_action() {
     let lease = || told.status()["secrets"]["db"]["lease"].as_str().unwrap().to_owned();
     let (begun, before) = (Instant::now(), lease());
     eventually("twice the time that it would have lived", SOON, || begun.elapsed() >= TTL * 2);
-    assert_eq!(lease(), before, "renewed, not replaced: {}", told.log());
-    assert!(vault().lease_lookup(&before).is_some_and(|lease| lease.lives()), "{}", told.log());
+    let (after, lives) = (lease(), vault().lease_lookup(&before).is_some_and(|lease| lease.lives()));
+    // One that ended while the machine stood still was not held up by an action.
+    let stalled = stalls().within(begun.elapsed() + TTL);
+    assert!(after == before || stalled, "renewed, not replaced: {}", told.log());
+    assert!(lives || stalled, "{}", told.log());
     assert!(hanging.exists(), "{}", told.log());
     told.end();
     eventually("it ended with leasehold", SOON, || !hanging.exists());

@@ -82,11 +82,11 @@ fn top_draws_and_reads_keys_under_it() {
     terminal.shows("code=0");
 }
 
-/// A program that draws a screen and waits for a key, beside a store that is away from its first second on.
+/// A program that draws a screen and waits for a key, beside a store that is away before the first renewal.
 fn painter(place: &Place, log: &str) -> String {
     let mut config = quiet();
     config["providers"]["store"] =
-        json!({ "type": "mock", "ttl": "3s", "script": [{ "at": "500ms", "outage": true }] });
+        json!({ "type": "mock", "ttl": "9s", "script": [{ "at": "2s", "outage": true }] });
     config["log"] = json!({ "level": log });
     place.configure(config);
     let script = "stty -icanon -echo min 1\nprintf '\\033[?1049h\\033[2J\\033[Hframe'\n\

@@ -5,7 +5,8 @@ use harness::stalls;
 use super::*;
 use crate::stage::{Rights, Stage};
 
-/// A command that cannot be there twice, and says each start.
+/// A command that cannot be there twice, and says each start. One that is killed leaves its lock: it has to be
+/// given the time to end by itself.
 const ALONE: &str = "
     set -C; : > FOLDER/lock || { echo >> FOLDER/twice; exit 9; }
     set +C
@@ -16,7 +17,7 @@ const ALONE: &str = "
 fn short(ttl: &str) -> Value {
     let mut config = quiet();
     config["providers"]["store"] = json!({ "type": "mock", "ttl": ttl, "max_ttl": ttl, "renewable": false });
-    config["exec"] = json!({ "splay": "0s", "grace": "1s" });
+    config["exec"] = json!({ "splay": "0s" });
     config
 }
 
@@ -60,7 +61,7 @@ fn one_whose_environment_is_the_same_is_left_alone() {
 fn it_is_not_ready_while_the_command_is_drained() {
     let place = Place::new();
     let mut config = short("10s");
-    config["exec"] = json!({ "splay": "0s", "grace": "500ms", "drain": "3s" });
+    config["exec"] = json!({ "splay": "0s", "drain": "3s" });
     place.configure(config);
     let mut running = sh(&place, ALONE).start();
     eventually("ready", SOON, || place.ready() == 200);

@@ -55,7 +55,10 @@ fn typed(way: &str) {
     }
     let pod = desk.space.pod(APPLICATION);
     pod.wait_until_ready("application");
-    assert!(pod.log("application").contains("started with files"), "{}", pod.log("application"));
+    eventually("it started with files", SOON, || {
+        let log = pod.log("application");
+        if log.contains("started with files") { Ok(()) } else { Err(log) }
+    });
     // Which is also how one sees what is wrong, where something is.
     for command in asked_in_passing(&document()) {
         desk.run(&command);

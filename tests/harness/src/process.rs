@@ -210,10 +210,12 @@ mod tests {
     /// Not a test by itself: the victim of the next one.
     #[test]
     fn sleeps_where_it_is_asked_to() {
-        if let Some(folder) = std::env::var_os("LEASEHOLD_HARNESS_VICTIM") {
+        if let Some(note) = std::env::var_os("LEASEHOLD_HARNESS_VICTIM") {
             let kept = crate::tmpfs();
-            std::fs::write(folder, kept.as_os_str().as_encoded_bytes()).unwrap();
-            Group::spawn(Command::new("bash").args(["-c", "sleep 86403 & sleep 86404"])).wait(Duration::MAX);
+            let mut group = Group::spawn(Command::new("bash").args(["-c", "sleep 86403 & sleep 86404"]));
+            // Only now: whoever reads it kills us, and before this our janitor knows nothing of the group.
+            std::fs::write(note, kept.as_os_str().as_encoded_bytes()).unwrap();
+            group.wait(Duration::MAX);
         }
     }
 
@@ -229,7 +231,8 @@ mod tests {
             .spawn()
             .unwrap();
         eventually("both sleep", SOON, || sleeps(86403) && sleeps(86404));
-        let kept = std::fs::read_to_string(note).unwrap();
+        let written = || std::fs::read_to_string(&note).ok().filter(|path| !path.is_empty());
+        let kept = eventually("the folder is told", SOON, written);
         assert!(Path::new(&kept).exists());
         victim.kill().unwrap();
         victim.wait().unwrap();

@@ -55,6 +55,8 @@ async fn a_private_ca_is_trusted_where_it_is_named_and_no_other_straight_or_thro
 #[tokio::test]
 async fn the_environments_proxy_is_asked_unless_no_proxy_names_the_store() {
     let tunnel = ForwardProxy::start();
+    // Nobody listens there. (Looked up, the name could take longer than a connection may.)
+    tunnel.lead("store.invalid", ports::free());
     let url = tunnel.url();
     let endpoint = "https://store.invalid:8443";
     let (kind, detail) = outcome(&*provider(endpoint, json!({}), &[("HTTPS_PROXY", &url)])).await;

@@ -190,13 +190,17 @@ mod tests {
         #[test]
         fn a_login_is_fast_enough_for_one_every_20_ms() {
             postgres().execute("CREATE ROLE fast LOGIN PASSWORD 'right'");
-            let start = std::time::Instant::now();
-            for _ in 0..100 {
-                postgres().login("fast", "right").unwrap();
-            }
-            let each = start.elapsed() / 100;
-            println!("{each:?} each");
-            assert!(each < Duration::from_millis(20), "{each:?} each");
+            let mut each: Vec<Duration> = (0..100)
+                .map(|_| {
+                    let start = std::time::Instant::now();
+                    postgres().login("fast", "right").unwrap();
+                    start.elapsed()
+                })
+                .collect();
+            // The median: one stall of the machine is longer than all of them.
+            each.sort();
+            println!("{:?} to {:?}, most in {:?}", each[0], each[99], each[50]);
+            assert!(each[50] < Duration::from_millis(20), "{each:?}");
         }
     }
 }
