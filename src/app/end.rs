@@ -29,7 +29,8 @@ impl House {
     pub(super) async fn close(mut self, outcome: Outcome) -> Result<Ended, Failure> {
         let published = *self.ready.borrow();
         if let Some(drills) = &self.drills {
-            // What is held is taken back for real.
+            // What is held is taken back for real, and no other one begins.
+            self.board.write(|board| board.ending = true);
             drills.stop();
         }
         let mode = super::mode_of(&outcome, &self, published);
