@@ -414,9 +414,6 @@ fn mode_of(outcome: &Outcome, house: &House, published: bool) -> EndMode {
             EndMode::Leave
         }
         (Outcome::CommandEnded(end), _) => house.mode_after(end),
-        (Outcome::Told(Ending::Terminate), Mode::Run) if house.successor == Successor::Expected => {
-            EndMode::Leave
-        }
         (Outcome::Done, _) => EndMode::Leave,
         (Outcome::Failed(_), _) => EndMode::Unpublished,
         (Outcome::ApplicationEnded, _) if config.lifecycle.revoke_on_shutdown => EndMode::Revoke,

@@ -2,7 +2,9 @@
 //! (`leasehold drill`, only where `admin.drills: true`).
 //!
 //! It stands between the engine and a provider, as a [`Provider`] itself: while a drill lasts, it answers
-//! in the store's place, and what the drill is about is not sent. Engine and providers know nothing of it.
+//! in the store's place, and what the drill is about is not sent. Providers know nothing of it, and the engine
+//! is told two things: to look up at once what is said to be lost, and, at the end, that what failed meanwhile
+//! may be tried again.
 //! One drill at a time. It ends by its own time, by `leasehold drill stop`, and with the process's end, so
 //! that what is held can be taken back.
 //!
@@ -18,16 +20,18 @@
 
 mod drilled;
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use leasehold_core::{Lease, Provider, SecretRef, Session, Target};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment, locked};
 use crate::events::words::human;
 use crate::events::{Event, Events};
+use crate::keeper::Order;
 use crate::status::{Board, DrillState};
 use drilled::Drilled;
 
@@ -57,6 +61,8 @@ struct Inner {
     clock: Clock,
     events: Events,
     board: Board,
+    /// Whom to tell, by provider.
+    keepers: OnceLock<BTreeMap<String, mpsc::Sender<Order>>>,
     playing: Mutex<Option<Playing>>,
     /// Leases that the store was said to have lost.
     lost: Mutex<Vec<Lost>>,
@@ -98,6 +104,7 @@ impl Drills {
             clock,
             events,
             board,
+            keepers: OnceLock::new(),
             playing: Mutex::default(),
             lost: Mutex::default(),
             changed: Notify::new(),
@@ -107,6 +114,12 @@ impl Drills {
     /// The provider, with drills in front of it.
     pub fn before(&self, name: &str, provider: Arc<dyn Provider>) -> Arc<dyn Provider> {
         Arc::new(Drilled { name: name.to_owned(), provider, drills: self.clone() })
+    }
+
+    /// The keepers, by provider; to be called once.
+    pub fn tell(&self, keepers: BTreeMap<String, mpsc::Sender<Order>>) {
+        // The first ones stay.
+        let _ = self.0.keepers.set(keepers);
     }
 
     /// Begins to play. Returns what is played, in words.
@@ -142,7 +155,7 @@ impl Drills {
         }
         *playing = Some(Playing {
             failure,
-            provider,
+            provider: provider.clone(),
             secret: secret.to_owned(),
             lease,
             until,
@@ -153,16 +166,37 @@ impl Drills {
         let said = format!("{words}, for {}", human(lasts));
         self.warn(&format!("drill begins: {said}; the store itself is not touched"));
         self.0.changed.notify_one();
-        Ok(said)
+        if failure != Failure::Expire {
+            return Ok(said);
+        }
+        // Else it would be noticed at the next renewal only.
+        Ok(match self.order(&provider, Order::LookUp { secret: secret.to_owned() }) {
+            true => format!("{said}; it is looked up now, and replaced"),
+            false => format!("{said}; noticed at the next renewal"),
+        })
     }
 
-    /// Ends what is played. Returns what that was.
+    /// Ends what is played, and has what failed because of it tried again. Returns what that was.
     pub fn stop(&self) -> Option<String> {
         let ended = locked(&self.0.playing).take()?;
         self.0.board.write(|board| board.drill = None);
         self.warn(&format!("drill ends: {}", ended.words));
         self.0.changed.notify_one();
+        let again = match ended.failure {
+            Failure::Outage => Some(None),
+            Failure::Deny => Some(Some(ended.secret)),
+            Failure::Expire => None,
+        };
+        if let Some(secret) = again {
+            self.order(&ended.provider, Order::TryAgain { secret });
+        }
         Some(ended.words)
+    }
+
+    /// Tells a provider's keeper. Answers whether it hears: one that has ended does not.
+    fn order(&self, provider: &str, order: Order) -> bool {
+        let keeper = self.0.keepers.get().and_then(|keepers| keepers.get(provider));
+        keeper.is_some_and(|keeper| keeper.try_send(order).is_ok())
     }
 
     /// Ends drills in their time and gives back what they left over, until cancelled.

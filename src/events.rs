@@ -346,6 +346,8 @@ pub enum Event<'a> {
     ReportedStale {
         /// Which secret.
         secret: &'a str,
+        /// What is done about it, in words.
+        done: &'a str,
     },
     /// The configuration was read again.
     Reloaded {

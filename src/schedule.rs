@@ -222,6 +222,20 @@ pub fn retry(
     Retry { count: before.count.saturating_add(1), wait, at: Some(now + wait) }
 }
 
+/// What failed for a reason that is over is tried again within `splay`, and not past a third of what is left
+/// until `deadline`; what would be tried earlier stays.
+pub fn again(
+    before: Retry,
+    deadline: Option<Moment>,
+    splay: Duration,
+    now: Moment,
+    dice: &mut Dice,
+) -> Retry {
+    let Some(at) = before.at else { return before };
+    let longest = deadline.map_or(splay, |deadline| splay.min(deadline.since(now) / 3));
+    Retry { at: Some(at.min(now + dice.between(Duration::ZERO, longest))), ..Retry::default() }
+}
+
 /// When a polled value is read again: within its interval, at random in the last fifth of it.
 pub fn poll_at(refresh: Duration, changes_in: Option<Duration>, now: Moment, dice: &mut Dice) -> Moment {
     let usual = now + dice.between(refresh - poll_band(refresh), refresh);

@@ -209,7 +209,7 @@ pub struct Slot {
 pub enum Suspicion {
     /// The store refused a renewal.
     RenewalRefused,
-    /// The application was refused: a lost lease is replaced at once.
+    /// The application was refused, or somebody wants to know now: a lost lease is replaced at once.
     Reported,
 }
 

@@ -99,16 +99,7 @@ impl Control {
         };
         self.house.known([&secret])?;
         let lasts = seconds.map_or(drill::USUAL, Duration::from_secs);
-        let mut words =
-            drills.begin(failure, &secret, lasts).map_err(|why| error(StatusCode::CONFLICT, &why))?;
-        if failure == Failure::Expire {
-            // Else it would be noticed at the next renewal only.
-            match self.house.run(PATIENCE, |reply| Command::Stale { secret, reply }).await {
-                Ok(done) => words += &format!("; {done}"),
-                Err(_) => words += "; noticed at the next renewal",
-            }
-        }
-        Ok(say(words))
+        drills.begin(failure, &secret, lasts).map(say).map_err(|why| error(StatusCode::CONFLICT, &why))
     }
 
     fn ready(&self) -> Answer {

@@ -170,6 +170,10 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         keepers.insert(name, orders);
     }
 
+    if let Some(drills) = &drills {
+        drills.tell(keepers.clone());
+    }
+
     let (commands_sender, commands) = mpsc::channel(16);
     let (provider_files_sender, provider_files) = mpsc::unbounded_channel();
     let (config_files_sender, config_files) = mpsc::unbounded_channel();

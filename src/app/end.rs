@@ -29,7 +29,8 @@ impl House {
     pub(super) async fn close(mut self, outcome: Outcome) -> Result<Ended, Failure> {
         let published = *self.ready.borrow();
         if let Some(drills) = &self.drills {
-            // What is held is taken back for real.
+            // What is held is taken back for real, and no other one begins.
+            self.board.write(|board| board.ending = true);
             drills.stop();
         }
         let mode = super::mode_of(&outcome, &self, published);
@@ -171,17 +172,23 @@ impl House {
         }
     }
 
-    /// Who leaves the set to another process says when it ends if nobody takes it over.
+    /// Who leaves what is held to another process says when it ends if nobody takes it over.
     fn say_when_it_ends(&self) {
         let now = self.clock.now();
         let snapshot = self.board.snapshot();
         let nearest =
             snapshot.secrets.iter().filter_map(|(name, secret)| Some((secret.expires?, name))).min();
+        // The environment of a command is gone with it, and there may be no files.
+        let (what, command) = match self.mode {
+            Mode::Exec => ("what is held is", "exec"),
+            Mode::Run | Mode::Init => ("the set is in place and", "run"),
+        };
         let text = match (nearest, self.handed_over) {
-            (None, _) => "the set is in place; nothing of it expires".to_owned(),
+            (None, HandedOver::Yes) => format!("{what} handed over; nothing of it expires"),
+            (None, HandedOver::No) => "the set is in place; nothing of it expires".to_owned(),
             (Some((end, name)), HandedOver::Yes) => format!(
-                "the set is in place and handed over; without a `leasehold run` that takes it over, \
-                 secret \"{name}\" ends first, in {}",
+                "{what} handed over; without a `leasehold {command}` that takes it over, secret \"{name}\" ends \
+                 first, in {}",
                 super::length(end.since(now))
             ),
             (Some((end, name)), HandedOver::No) => format!(

@@ -7,7 +7,7 @@
 //! not be, the answer is no, with the reason, and the end stays what it was. SIGINT revokes all the
 //! same: a terminal has no successor.
 
-use super::House;
+use super::{House, Mode};
 use crate::events::Event;
 
 /// Who comes after this process.
@@ -31,8 +31,16 @@ impl House {
             }
             Successor::Expected => {
                 self.can_be_succeeded()?;
-                "the next SIGTERM revokes nothing and waits for nothing: what is held is left to the next process \
-                 on this state directory"
+                match self.mode {
+                    Mode::Exec => {
+                        "the next SIGTERM revokes nothing: it is passed on to the command, and once that has \
+                         ended, what is held is left to the next process on this state directory"
+                    }
+                    Mode::Run | Mode::Init => {
+                        "the next SIGTERM revokes nothing and waits for nothing: what is held is left to the next \
+                         process on this state directory"
+                    }
+                }
             }
         };
         if self.successor != successor {

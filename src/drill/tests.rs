@@ -169,6 +169,32 @@ async fn a_lease_that_is_said_to_be_lost_is_revoked_once_its_successor_came_and_
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_keeper_is_told_to_look_at_once_and_at_the_end_what_may_be_tried_again() {
+    let rig = rig();
+    let (keeper, mut orders) = mpsc::channel(64);
+    rig.drills.tell([("vault".to_owned(), keeper)].into());
+    for _ in 0..2 {
+        let said = rig.drills.begin(Failure::Expire, "db", MINUTE).unwrap();
+        assert!(said.ends_with("for 1m; it is looked up now, and replaced"), "{said}");
+        assert!(matches!(orders.try_recv(), Ok(Order::LookUp { secret }) if secret == "db"));
+        rig.drills.stop();
+        assert!(orders.try_recv().is_err(), "nothing failed because of it");
+    }
+    for (failure, about) in [(Failure::Deny, Some("db")), (Failure::Outage, None)] {
+        rig.drills.begin(failure, "db", MINUTE).unwrap();
+        assert!(orders.try_recv().is_err());
+        rig.drills.stop();
+        assert!(
+            matches!(orders.try_recv(), Ok(Order::TryAgain { secret }) if secret.as_deref() == about),
+            "{failure:?}"
+        );
+    }
+    drop(orders);
+    let said = rig.drills.begin(Failure::Expire, "db", MINUTE).unwrap();
+    assert!(said.ends_with("noticed at the next renewal"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_makes_no_sense_is_refused_in_words() {
     let rig = rig();
     let refused = |failure, secret, lasts| rig.drills.begin(failure, secret, lasts).unwrap_err();

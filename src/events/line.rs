@@ -341,9 +341,8 @@ impl<'a> Line<'a> {
                 let text = format!("the application acknowledged generation {generation}");
                 Self::new(L::INFO, "acknowledged", text).generation(generation)
             }
-            Event::ReportedStale { secret } => {
-                let text =
-                    format!("the application was refused with \"{secret}\"; asking the store about it");
+            Event::ReportedStale { secret, done } => {
+                let text = format!("the application was refused with \"{secret}\"; {done}");
                 let mut line = Self::new(L::WARN, "reported_stale", text);
                 line.secret = Some(secret);
                 line

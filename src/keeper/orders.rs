@@ -28,6 +28,16 @@ pub enum Order {
         /// What is done about it, in words.
         reply: oneshot::Sender<String>,
     },
+    /// Look whether the lease still lives, now; a lost one is replaced at once.
+    LookUp {
+        /// Of which secret.
+        secret: String,
+    },
+    /// What made requests fail is over: what waits for its next try is tried again soon.
+    TryAgain {
+        /// For which secret; `None`: for all of the provider, and its sessions.
+        secret: Option<String>,
+    },
     /// A file that the provider named has changed.
     LookAgain,
     /// Keep this from now on.
@@ -69,6 +79,13 @@ impl Keeper {
                 // The application may have hung up; the look-up is worth it all the same.
                 let _ = reply.send(word);
             }
+            Order::LookUp { secret } => {
+                let now = self.links.clock.now();
+                if let Some(kept) = self.secrets.get_mut(&secret) {
+                    look(kept, now);
+                }
+            }
+            Order::TryAgain { secret } => self.try_again(secret.as_deref()),
             Order::LookAgain => self.look_again(),
             Order::Reload(charge) => self.reload(*charge),
             Order::Wait { until } => self.phase = Phase::Waiting(until),
@@ -96,28 +113,55 @@ impl Keeper {
         let Some(kept) = self.secrets.get_mut(secret) else {
             return format!("there is no secret \"{secret}\"");
         };
-        self.links.events.emit(&Event::ReportedStale { secret });
-        if let Some(checked) = kept.slot.stale_checked
-            && now.since(checked) < schedule::STALE_WINDOW
-        {
-            return format!(
-                "looked at {} s ago; once in {} s is enough",
-                now.since(checked).as_secs(),
+        let looked = kept.slot.stale_checked.map(|checked| now.since(checked));
+        let done = match looked.filter(|ago| *ago < schedule::STALE_WINDOW) {
+            Some(ago) => format!(
+                "looked at {} s ago, and once in {} s is enough",
+                ago.as_secs(),
                 schedule::STALE_WINDOW.as_secs()
-            );
-        }
-        kept.slot.stale_checked = Some(now);
-        if kept.slot.newest().is_some_and(|held| held.lease.is_some()) {
-            kept.slot.suspect = Some(Suspicion::Reported);
-            kept.slot.lookup_retry = Retry::default();
-            if let Some(Want::Lost(_)) = kept.slot.want {
-                kept.slot.want = Some(Want::Lost(now));
+            ),
+            None => {
+                kept.slot.stale_checked = Some(now);
+                look(kept, now).to_owned()
             }
-            "asking the store whether the lease still lives".to_owned()
-        } else {
-            kept.slot.want = Some(Want::Asked);
-            kept.slot.fetch_retry = Retry::default();
-            "reading it again".to_owned()
+        };
+        self.links.events.emit(&Event::ReportedStale { secret, done: &done });
+        done
+    }
+
+    /// What failed for a reason that is over does not wait as if it were not: the store is asked at once, and
+    /// each secret's next try comes within the splay.
+    fn try_again(&mut self, secret: Option<&str>) {
+        // What has failed meanwhile failed for that reason, too.
+        while let Some(done) = self.inflight.try_join_next() {
+            self.joined(done);
+        }
+        let now = self.links.clock.now();
+        if secret.is_none() {
+            self.gate.hurry();
+            self.sessions.hurry();
+            for session in self.sessions.held.values_mut() {
+                session.retry.at = None;
+            }
+            for orphan in &mut self.orphans {
+                soon(&mut orphan.revocation);
+            }
+        }
+        for (_, kept) in self.secrets.iter_mut().filter(|(name, _)| secret.is_none_or(|only| only == *name)) {
+            let newest = kept.slot.newest();
+            let end =
+                newest.and_then(|held| schedule::effective_end(held, self.sessions.held(&held.session)));
+            let splay = kept.plan.policy.heal_splay;
+            let slot = &mut kept.slot;
+            for retry in [&mut slot.fetch_retry, &mut slot.renew_retry, &mut slot.lookup_retry] {
+                *retry = schedule::again(*retry, end, splay, now, &mut self.dice);
+            }
+            if secret.is_some() {
+                // The next denial is the store's own.
+                slot.denied_under = None;
+            } else {
+                slot.retiring.iter_mut().for_each(|retiring| soon(&mut retiring.revocation));
+            }
         }
     }
 
@@ -228,5 +272,28 @@ impl Keeper {
             at: now + wait,
             revocation: Revocation::Due(Retry::default()),
         });
+    }
+}
+
+/// Has the store asked about a secret. Returns what that means, in words.
+fn look(kept: &mut Kept, now: Moment) -> &'static str {
+    if kept.slot.newest().is_some_and(|held| held.lease.is_some()) {
+        kept.slot.suspect = Some(Suspicion::Reported);
+        kept.slot.lookup_retry = Retry::default();
+        if let Some(Want::Lost(_)) = kept.slot.want {
+            kept.slot.want = Some(Want::Lost(now));
+        }
+        "asking the store whether the lease still lives"
+    } else {
+        kept.slot.want = Some(Want::Asked);
+        kept.slot.fetch_retry = Retry::default();
+        "reading it again"
+    }
+}
+
+/// A revocation that waits for its next try is tried now.
+fn soon(revocation: &mut Revocation) {
+    if let Revocation::Due(retry) = revocation {
+        retry.at = None;
     }
 }

@@ -215,6 +215,20 @@ proptest! {
     }
 
     #[test]
+    fn what_may_be_tried_again_comes_within_the_splay_and_never_later_than_before(
+        at in 0_u64..600_000, splay in 0_u64..60_000,
+        left in proptest::option::of(0_u64..600_000), seed: u64,
+    ) {
+        let splay = Duration::from_millis(splay);
+        let before = Retry { count: 3, wait: LONGEST_WAIT, at: Some(ZERO + Duration::from_millis(at)) };
+        let deadline = left.map(|left| ZERO + Duration::from_millis(left));
+        let after = again(before, deadline, splay, ZERO, &mut Dice::seeded(seed)).at.unwrap();
+        prop_assert!(after <= before.at.unwrap() && after.since(ZERO) <= splay);
+        prop_assert!(deadline.is_none_or(|deadline| after.since(ZERO) <= deadline.since(ZERO) / 3));
+        prop_assert_eq!(again(Retry::default(), deadline, splay, ZERO, &mut Dice::seeded(seed)).at, None);
+    }
+
+    #[test]
     fn shifting_every_moment_shifts_every_answer(
         ttl in ttl(), configured in overlap_choice(), renewable: bool, seed: u64,
         elapsed in 0_u64..200_000_000, shift in 0_u64..1_000_000_000, mints in 0_u64..10,

@@ -22,6 +22,7 @@ mod crash;
 mod dev;
 #[cfg(feature = "all")]
 mod documents;
+mod drills;
 mod endings;
 mod exec;
 mod exec_provider;

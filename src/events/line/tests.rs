@@ -80,7 +80,7 @@ fn told(events: &Events) {
             error: Some("no such process"),
         },
         Event::Acknowledged { generation: 3 },
-        Event::ReportedStale { secret },
+        Event::ReportedStale { secret, done: "asking the store whether the lease still lives" },
         Event::Reloaded { changes: &[], needs_restart: &[] },
         Event::Reloaded { changes: &names[..2], needs_restart: &names[2..3] },
         Event::ReloadRefused { why: "leasehold.yaml:3: unknown key `foo`" },

@@ -6,6 +6,7 @@ mod failures;
 #[cfg(feature = "generate-key")]
 mod keys;
 mod leases;
+mod orders;
 mod rig;
 mod session_file;
 mod sessions;

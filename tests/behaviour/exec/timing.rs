@@ -105,6 +105,44 @@ fn twenty_starts_in_a_crash_loop_take_one_role_and_a_clean_end_gives_it_back() {
 }
 
 #[test]
+fn after_a_handover_the_next_start_goes_on_with_the_lease_and_no_word_is_of_files_or_run() {
+    let stage = Stage::new("exechandover", "5m", "1h", Rights::Smallest);
+    let config = at_the_servers(&stage, "revoke_delay: 10m", "");
+    let text = fs::read_to_string(&config).unwrap();
+    let (files, output) = (text.find("files:").unwrap(), text.find("output:").unwrap());
+    fs::write(&config, format!("{}files: {{}}\n{}", &text[..files], &text[output..])).unwrap();
+    let note = stage.folder.join("user");
+    let script =
+        format!("trap 'exit 7' TERM; echo $DB_USER > {}; while :; do sleep 0.05; done", note.display());
+    let mut first = exec(&config, &script).start();
+    eventually(
+        "the command runs",
+        SOON,
+        || if lines(&note).len() == 1 { Ok(()) } else { Err(first.stderr()) },
+    );
+    let told = Leasehold::command(["handover", "-c", &config.display().to_string()]).finish(SOON);
+    assert_eq!(told.exit, Exit::Code(0), "{told:?}");
+    assert!(told.stdout.contains("revokes nothing: it is passed on to the command"), "{told:?}");
+    first.signal(Signal::TERM);
+    assert_eq!(first.wait(SOON), Exit::Code(7), "{}", first.stderr());
+    let said = first.stderr();
+    assert!(
+        said.contains("without a `leasehold exec` that takes it over, secret \"db\" ends first"),
+        "{said}"
+    );
+    for untrue in ["waits for nothing", "the set is in place and", "leasehold run"] {
+        assert!(!said.contains(untrue), "{untrue}: {said}");
+    }
+    let role = stage.only_role();
+    assert_eq!(lines(&note), std::slice::from_ref(&role));
+
+    let next = exec(&config, "echo $DB_USER").finish(SOON);
+    assert_eq!((next.exit, next.stdout.trim()), (Exit::Code(0), role.as_str()), "{}", next.stderr);
+    assert_eq!((stage.mints(), stage.tokens().len()), (1, 1));
+    stage.nothing_is_left();
+}
+
+#[test]
 fn told_to_revoke_a_crash_leaves_nothing() {
     let stage = Stage::new("crashrevoke", "5m", "1h", Rights::Smallest);
     let config = at_the_servers(&stage, "revoke_delay: 0s", "on_crash: revoke");
