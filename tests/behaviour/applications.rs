@@ -24,22 +24,28 @@ mod postgresql;
 mod programs;
 mod visitor;
 
-/// A page under `docs/applications`.
-struct Page {
-    name: &'static str,
-    text: String,
+/// A page of the documentation.
+pub(crate) struct Page {
+    name: String,
+    pub(crate) text: String,
 }
 
 impl Page {
-    fn read(name: &'static str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/applications").join(name);
+    /// One under `docs/applications`.
+    fn read(name: &str) -> Self {
+        Self::at(&format!("docs/applications/{name}"))
+    }
+
+    /// Any.
+    pub(crate) fn at(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self { name, text }
+        Self { name: name.to_owned(), text }
     }
 
     /// The only block in that language whose text has `mark` in it.
     #[track_caller]
-    fn block(&self, language: &str, mark: &str) -> String {
+    pub(crate) fn block(&self, language: &str, mark: &str) -> String {
         let fence = format!("```{language}\n");
         let blocks = self.text.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
         let blocks: Vec<&str> = blocks.filter(|block| block.contains(mark)).collect();
@@ -50,7 +56,7 @@ impl Page {
 
 /// `text` with other names for the places in it.
 #[track_caller]
-fn replaced(mut text: String, places: &[(&str, &str)]) -> String {
+pub(crate) fn replaced(mut text: String, places: &[(&str, &str)]) -> String {
     for (from, to) in places {
         assert!(text.contains(from), "the page no longer says {from:?}:\n{text}");
         text = text.replace(from, to);

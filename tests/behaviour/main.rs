@@ -38,6 +38,8 @@ mod lifecycle;
 mod observability;
 mod oneline;
 mod outage;
+#[cfg(feature = "all")]
+mod pages;
 mod plain_machines;
 mod rotation;
 mod session_file;

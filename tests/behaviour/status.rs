@@ -150,6 +150,72 @@ fn stopped_by_a_key_it_lends_the_shell_its_terminal_and_continued_it_has_its_scr
     assert!(!terminal.tmux(&["capture-pane", "-p"]).contains("q leaves"), "the usual screen is back");
 }
 
+/// The line by which the page looks into a pod, without the way there.
+fn line_of_the_page(binary: &Path) -> String {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/status.md")).unwrap();
+    let line = page.split("```sh\n").nth(1).and_then(|rest| rest.split("\n```").next()).unwrap();
+    let way = "kubectl exec -it web-0 -c leasehold -- /leasehold ";
+    let words = line.strip_prefix(way).unwrap_or_else(|| panic!("the page shows another line: {line}"));
+    format!("{} {words}", binary.display())
+}
+
+#[test]
+fn it_fits_a_terminal_of_80_and_of_200_columns_and_its_colours_any_background() {
+    let place = Place::new();
+    let config = place.configure(json!({
+        "providers": {
+            "store": { "type": "mock", "ttl": "10m" },
+            "other": { "type": "mock", "script": [{ "at": "1s", "for": "1h", "deny": "fetch" }] },
+        },
+        "secrets": {
+            "orders_of_the_last_quarter": { "provider": "store", "path": "database/creds/orders-readwrite-eu-west" },
+            "app": { "provider": "other", "path": "kv/of/an/application", "refresh": "1s" },
+        },
+    }));
+    let mut running = place.run();
+    place.await_file("app/value", &mut running);
+    let status = || -> Value { serde_json::from_str(&place.finish(&["status", "--json"]).stdout).unwrap() };
+    let error = eventually("a secret that fails", SOON, || {
+        status()["secrets"]["app"]["error"]["text"].as_str().map(str::to_owned)
+    });
+    let lease = status()["secrets"]["orders_of_the_last_quarter"]["lease"].as_str().unwrap().to_owned();
+    for columns in [80, 200] {
+        let folder = harness::tmpfs();
+        let terminal = Terminal::sized(&folder, (columns, 24));
+        terminal.prompts("outer$");
+        let line = line_of_the_page(&binary());
+        terminal.keys(&[&format!("LANG=C LEASEHOLD_CONFIG={} {line}", config.display()), "Enter"]);
+        terminal.shows("q leaves");
+        let screen = terminal.tmux(&["capture-pane", "-p"]);
+        let rows: Vec<&str> = screen.lines().collect();
+        let width = usize::from(columns);
+        // To the last column, and no further: what is longer would be cut off there.
+        assert!(rows[0].starts_with("leasehold status ") && rows[0].len() == width, "{screen}");
+        assert!(rows[0].ends_with(env!("CARGO_PKG_VERSION")), "{screen}");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(&screen).contains(&words(&error)), "{error} in {screen}");
+        let row = rows.iter().find(|row| row.starts_with("orders_")).unwrap();
+        let heading = rows.iter().find(|row| row.starts_with("SECRET ")).unwrap();
+        for column in ["STATE", "REMAINING", "NEXT"] {
+            assert!(heading.contains(column), "{screen}");
+        }
+        let bar = row.split(['[', ']']).nth(1).unwrap();
+        assert!(bar.trim_matches(['#', '-']).is_empty(), "{screen}");
+        if width == 80 {
+            assert!(!row.contains(&lease), "{screen}");
+        } else {
+            assert!(row.contains("orders_of_the_last_quarter ") && row.contains(&lease), "{screen}");
+            assert!(heading.contains("PROVIDER") && heading.contains("AGE"), "{screen}");
+        }
+        // Bold, faint, red, green, yellow, and back: none of black, of white, or of a background.
+        let painted = terminal.tmux(&["capture-pane", "-e", "-p"]);
+        let codes = painted.split("\x1b[").skip(1).filter_map(|rest| rest.split_once('m'));
+        let codes: Vec<&str> = codes.flat_map(|(codes, _)| codes.split(';')).collect();
+        let ours = ["0", "", "1", "2", "22", "31", "32", "33", "39", "49"];
+        assert!(codes.contains(&"32") && codes.iter().all(|code| ours.contains(code)), "{codes:?}");
+    }
+}
+
 #[test]
 fn it_ends_with_its_terminal() {
     // The last has the terminal without being told of its end by a signal.

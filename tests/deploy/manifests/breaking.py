@@ -82,6 +82,11 @@ simple(R, "no command", lambda p: put(p.application(), "args", ["exec", "--"]), 
 simple(R, "a volume without a limit", lambda p: drop(p.volumes["leasehold-binary"], "emptyDir", "sizeLimit"), mode="exec")
 simple(R, "files and nowhere to write them", lambda p: edit(p, "files: {}", "files: {x: {template: x}}"), mode="exec")
 simple(R, "no readiness", lambda p: drop(p.application(), "readinessProbe"), mode="exec")
+IMAGE = {"mode": "exec", "components": ["image-volume"]}
+simple(R, "another image", lambda p: put(p.volumes["leasehold-binary"], "image", "reference", "busybox:1"), **IMAGE)
+simple(R, "no image", lambda p: put(p.volumes["leasehold-binary"], "image", {}), **IMAGE)
+simple(R, "installed as well", lambda p: p.init.append({"name": "leasehold-install", "args": ["install", "/leasehold-binary"]}), **IMAGE)
+simple(R, "run from elsewhere", lambda p: put(p.application(), "command", ["/leasehold"]), **IMAGE)
 simple(R, "a drain that nobody notices", lambda p: edit(p, "drain: 5s", "drain: 1s"), mode="exec")
 R = "one_image_and_its_entrypoint"
 simple(R, "two images", lambda p: put(ours(p), "image", "leasehold:0.0.9"), mode="classic")

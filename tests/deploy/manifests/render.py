@@ -18,6 +18,7 @@ MODES = NATIVE + CLASSIC + INIT + EXEC
 # Which component is for which mode. README.md says the same (test: validate.py).
 FITS = {
     "fast-start": NATIVE,
+    "image-volume": EXEC,
     "network-policy": MODES,
     "openshift": MODES,
     "private-ca": MODES,
@@ -30,6 +31,7 @@ FITS = {
 TOGETHER = (
     ("signal", "openshift"),
     ("fast-start", "signal", "readiness", "scrape", "private-ca", "network-policy"),
+    ("openshift", "image-volume"),
 )
 
 

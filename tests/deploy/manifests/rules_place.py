@@ -57,27 +57,33 @@ def the_parts_of_the_mode(pod):
 
 @rule
 def a_wrapper_that_an_init_container_installs(pod):
-    """exec: an init container installs the binary into a volume, which the application runs it from and cannot
-    write; no files; the application's own uid; and readiness, since a restart takes it away."""
+    """exec: an init container installs the binary into a volume, or it comes in an image volume; the application
+    runs it from there and cannot write there; no files; the application's own uid; and readiness, since a restart takes it away."""
     if pod.mode != "exec":
         return
     installers = [c for c in pod.init if (c.get("args") or [""])[0] == "install"]
     if len(pod.wrappers) != 1 or pod.wrappers[0].get("name") != "application":
         yield "the application is not wrapped"
         return
-    if len(installers) != 1 or installers[0]["name"] != "leasehold-install" or "command" in installers[0]:
+    wrapper, volume = pod.wrappers[0], pod.volumes.get(BINARY, {})
+    where = mount(wrapper, BINARY)
+    if "image-volume" in pod.rendering.components:
+        if installers:
+            yield "an init container installs what comes in a volume"
+        if not re.fullmatch(r"(.+/)?leasehold[:@].+", volume.get("image", {}).get("reference", "")):
+            yield f"{BINARY} is not leasehold's image"
+    elif len(installers) != 1 or installers[0]["name"] != "leasehold-install" or "command" in installers[0]:
         yield "there is not one init container `leasehold-install`"
-        return
-    wrapper, installer = pod.wrappers[0], installers[0]
-    to, where = mount(installer, BINARY), mount(wrapper, BINARY)
-    if installer["args"][1:] != [to.get("mountPath")] or to.get("readOnly"):
-        yield f"it does not install into {BINARY}"
+    else:
+        to = mount(installers[0], BINARY)
+        if installers[0]["args"][1:] != [to.get("mountPath")] or to.get("readOnly"):
+            yield f"it does not install into {BINARY}"
+        if "emptyDir" not in volume or "sizeLimit" not in volume["emptyDir"]:
+            yield f"{BINARY} is not an emptyDir with a sizeLimit"
     if wrapper.get("command") != [f"{where.get('mountPath')}/leasehold"] or not where.get("readOnly"):
         yield f"the application does not run what is in {BINARY}, read-only"
     if wrapper["args"][1:2] != ["--"] or len(wrapper["args"]) < 3:
         yield "no command of the application after `--`"
-    if "emptyDir" not in pod.volumes.get(BINARY, {}) or "sizeLimit" not in pod.volumes[BINARY]["emptyDir"]:
-        yield f"{BINARY} is not an emptyDir with a sizeLimit"
     config = pod.config(wrapper)
     if config.get("files") != {} or OUTPUT in pod.volumes or not config.get("env"):
         yield "it is to have an environment and no files"

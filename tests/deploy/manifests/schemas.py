@@ -9,13 +9,16 @@ from render import NATIVE
 NEWEST = 37
 OLDEST = {mode: 29 for mode in NATIVE}
 FIRST_OF_ALL = 25
+# And image volumes are there from 1.33 on.
+SINCE = {"image-volume": 33}
 
 _known = {}
 
 
-def versions(mode):
-    """The versions that a mode is for."""
-    return [f"1.{minor}" for minor in range(OLDEST.get(mode, FIRST_OF_ALL), NEWEST + 1)]
+def versions(mode, components=()):
+    """The versions that a mode with these components is for."""
+    oldest = max([OLDEST.get(mode, FIRST_OF_ALL), *(SINCE.get(component, 0) for component in components)])
+    return [f"1.{minor}" for minor in range(oldest, NEWEST + 1)]
 
 
 def schema_problems(documents, version):

@@ -22,14 +22,14 @@ def main():
         rendering = render(mode, components)
         pod = Pod(rendering)
         found = [f"{name}: {problem}" for name, problem in broken(pod)]
-        for version in versions(mode):
+        for version in versions(mode, components):
             found += schema_problems(rendering.documents, version)
         found += accepted(pod, checked)
         if not components:
             plain[mode] = rendering
         elif rendering.text == plain[mode].text:
             found.append("the component changes nothing")
-        of = versions(mode)
+        of = versions(mode, components)
         print(f"{rendering.name:<72} {len(rendering.documents):>9}  {of[0]} to {of[-1]}{'  BROKEN' if found else ''}")
         problems += [f"{rendering.name}: {problem}" for problem in found]
     problems += alike(plain) + headers() + read_me() + overlay_of_read_me()
