@@ -43,8 +43,8 @@ use crate::http_server::{self, Answer, Bounds};
 use crate::notify_app::Acknowledged;
 use crate::status::Board;
 pub use report::{
-    DrillReport, ErrorReport, GenerationReport, Health, NextReport, ProviderReport, Report, SecretReport,
-    State, VerifyReport,
+    DrillReport, ErrorReport, GenerationReport, Health, NextReport, ProviderReport, Report, RunningReport,
+    SecretReport, State, VerifyReport,
 };
 use socket::Socket;
 

@@ -151,6 +151,15 @@ async fn status_is_the_documented_report() {
         let files = vec!["db.env".to_owned()];
         let actions = [("signal HUP to nginx".to_owned(), "ok".to_owned())].into();
         board.generation = Some(GenerationState { number: 4, published: start, files, actions });
+        let run = crate::status::RunningState {
+            generation: 4,
+            since: start,
+            attempt: 2,
+            attempts: 4,
+            next: Some(start + Duration::from_secs(12)),
+            error: Some("it ended with exit code 1".to_owned()),
+        };
+        board.running.insert("command /bin/reload".to_owned(), run);
         board.providers.insert(
             "vault".to_owned(),
             ProviderState {

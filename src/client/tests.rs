@@ -238,6 +238,22 @@ async fn the_table_shows_what_is_held_and_until_when() {
         let files = vec!["db.env".to_owned(), "tls.crt".to_owned()];
         let actions = [("signal HUP to nginx".to_owned(), "done".to_owned())].into();
         board.generation = Some(GenerationState { number: 4, published: start, files, actions });
+        let run = crate::status::RunningState {
+            generation: 4,
+            since: later(4),
+            attempt: 1,
+            attempts: 4,
+            next: None,
+            error: None,
+        };
+        let late = Some("it was not done within 10s and was given up".to_owned());
+        let again = crate::status::RunningState { attempt: 2, error: late, ..run.clone() };
+        let before = crate::status::RunningState { generation: 3, next: Some(later(27)), ..again.clone() };
+        let quiet = crate::status::RunningState { next: Some(later(26)), ..run.clone() };
+        let once = crate::status::RunningState { attempts: 1, ..run.clone() };
+        let all =
+            [("slow", run), ("hanging", again), ("waiting", before), ("debounced", quiet), ("once", once)];
+        board.running = all.map(|(label, run)| (label.to_owned(), run)).into();
         let vault = ProviderState {
             session: Some("XcNsn1SLHv2Jd4".to_owned()),
             session_ends: Some(later(3_600)),
