@@ -376,7 +376,9 @@ async fn the_admin_socket_answers_only_the_uids_that_are_listed() {
     let (status, answer) = running.ask("GET /v1/status", "").await;
     assert_eq!(status, "403");
     assert_eq!(answer["error"], format!("uid {us} may not use this socket: admin.uids does not list it"));
-    assert_eq!(running.ask("POST /v1/refresh", "").await.0, "403");
+    for line in ["POST /v1/refresh", "POST /v1/ack", "POST /v1/stale"] {
+        assert_eq!(running.ask(line, "").await.0, "403", "{line}");
+    }
 
     if us != 0 {
         eprintln!("skipped: only root can be another uid");

@@ -101,6 +101,27 @@ async fn questions_reach_the_engine_and_its_answers_come_back() {
 }
 
 #[tokio::test]
+async fn what_an_application_says_goes_to_the_admin_socket_where_it_has_none_of_its_own() {
+    let mut running = start();
+    let mut client = running.client.clone();
+    client.endpoints.ack = Some(running.place.path().join("live").join(ACK_SOCKET));
+    assert_eq!(client.ack(Some(7), Some("web")).await.unwrap().generation, 7);
+    assert_eq!(client.stale("db").await.unwrap(), "looking at db");
+    // The socket that was named is the only one.
+    let path = running.place.path().join("none.sock");
+    let named = Client::new(Endpoints::at(path.clone()), running.clock.clone());
+    let target = format!("unix:{}", path.display());
+    assert_eq!(named.stale("db").await, Err(ClientError::NotRunning { target }));
+    running.end().await;
+    let why = client.stale("db").await.unwrap_err().to_string();
+    for words in
+        ["live/..ack.sock, nor on unix:/", "admin.sock (with `files: {}`", "same configuration file?"]
+    {
+        assert!(why.contains(words), "{words}: {why}");
+    }
+}
+
+#[tokio::test]
 async fn a_probe_waits_for_readiness_and_gives_up_in_time() {
     let running = start();
     assert_eq!(running.client.probe(Probe::Live, None).await, Ok(()));
