@@ -3,7 +3,7 @@
 use leasehold_core::Environment;
 
 use super::arguments::Online;
-use super::notes::notes;
+use super::notes::{notes, programs};
 use super::{Exit, Sources, answer, fail, load};
 use crate::config::Config;
 use crate::config::model::Files;
@@ -52,7 +52,7 @@ fn summary(config: &Config, environment: &Environment) -> String {
         counted(config.secrets.len(), "secret"),
         sources.join(", ")
     )];
-    let notes = notes(config, environment);
+    let notes: Vec<_> = programs(config).into_iter().chain(notes(config, environment)).collect();
     lines.extend(notes.iter().map(|(about, note)| format!("note: {about}: {note}")));
     lines.join("\n")
 }

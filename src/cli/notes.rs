@@ -5,7 +5,7 @@ use std::time::Duration;
 use leasehold_core::Environment;
 
 use crate::config::Config;
-use crate::config::model::{ExecChange, Hook, HookKind};
+use crate::config::model::{ExecChange, Hook, HookKind, Provider};
 use crate::{hook, notify_app};
 
 /// What `check` notes: about what, and what it is.
@@ -17,6 +17,18 @@ pub(super) fn notes(config: &Config, environment: &Environment) -> Vec<(String, 
     notes.extend(hooks.filter_map(|(key, of_it)| Some((key, missing(of_it, environment)?))));
     notes.extend(together(config));
     notes
+}
+
+/// The programs that bring secrets and that this machine lacks. Not for who runs them anyway.
+pub(super) fn programs(config: &Config) -> Vec<(String, String)> {
+    let missing = |(name, provider): (&String, &Provider)| {
+        let (command, environment) = provider.settings.program()?;
+        let why = hook::missing(command, hook::path(environment))?;
+        let program = command.first().map_or("", String::as_str);
+        let note = format!("command {program}: on this machine it would fail: {why}");
+        Some((format!("providers.{name}"), note))
+    };
+    config.providers.iter().filter_map(missing).collect()
 }
 
 /// A command that this machine lacks. The one that it is for may have it.
@@ -110,6 +122,46 @@ mod tests {
         let fine = "on_change:\n  - { command: [true] }\n  - { http: { url: 'http://127.0.0.1:1/' } }\n  \
                     - { signal: HUP, process: nonesuch }\nverify: { command: [/bin/true] }\n";
         assert_eq!(noted(fine), [""; 0]);
+    }
+
+    #[cfg(feature = "exec")]
+    #[test]
+    fn a_program_that_brings_secrets_and_is_not_on_this_machine_is_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leasehold.yaml");
+        let noted = |provider: &str| {
+            let text = format!(
+                "providers: {{ store: {{ type: exec, {provider} }} }}\nsecrets: {{ app: {{ provider: store, path: app }} }}\n"
+            );
+            std::fs::write(&path, text).unwrap();
+            let environment = Environment::new([("PATH".to_owned(), "/nowhere".to_owned())]);
+            let paths = [path.clone()];
+            programs(&Config::load(&paths, &environment).unwrap_or_else(|report| panic!("{report}")))
+        };
+        for (provider, begin) in [
+            (
+                "command: [/bin/nosuch]",
+                "command /bin/nosuch: on this machine it would fail: there is no such",
+            ),
+            ("command: [sh]", "command sh: on this machine"),
+            (
+                "command: [/etc/passwd]",
+                "command /etc/passwd: on this machine it would fail: it may not be run",
+            ),
+        ] {
+            let notes = noted(provider);
+            assert!(
+                matches!(notes.as_slice(), [(key, note)] if key == "providers.store" && note.starts_with(begin)),
+                "{notes:#?}"
+            );
+        }
+        for fine in [
+            "command: [/bin/sh]",
+            "command: [sh], environment: { PATH: /bin }",
+            "command: [bin/x], directory: /srv",
+        ] {
+            assert_eq!(noted(fine), [], "{fine}");
+        }
     }
 
     #[test]
