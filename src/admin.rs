@@ -12,8 +12,8 @@
 //! | admin | `POST /v1/drill` | `{"drill": "outage", "secret": "db", "seconds": 120}`; `{"drill": "stop"}` | `{"message": WORDS}` |
 //! | admin | `POST /v1/refresh` | `{"secrets": ["db"]}`; none, or no names: all | `{"secrets": {"db": WORDS}}` |
 //! | admin | `POST /v1/handover` | `{"cancel": false}` | `{"message": …}` |
-//! | ack | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}`, with `missing` where others have yet to |
-//! | ack | `POST /v1/stale` | `{"secret": "db"}` | `{"message": …}` |
+//! | both | `POST /v1/ack` | `{"generation": 7, "name": "web"}`; none: the newest | `{"generation": 7}`, with `missing` where others have yet to |
+//! | both | `POST /v1/stale` | `{"secret": "db"}` | `{"message": …}` |
 //!
 //! What goes wrong is answered with a status of 4xx or 5xx and `{"error": WORDS}`. No value is in
 //! any of it. Nothing is decided here: what is asked becomes a [`Command`] to the engine.
@@ -36,15 +36,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::Successor;
 use crate::clock::Clock;
-use crate::config::model::{self, Config, Files};
+use crate::config::Config;
+use crate::config::model;
 use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::http_server::{self, Answer, Bounds};
 use crate::notify_app::Acknowledged;
 use crate::status::Board;
 pub use report::{
-    DrillReport, ErrorReport, GenerationReport, Health, NextReport, ProviderReport, Report, SecretReport,
-    State, VerifyReport,
+    DrillReport, ErrorReport, GenerationReport, Health, NextReport, ProviderReport, Report, RunningReport,
+    SecretReport, State, VerifyReport,
 };
 use socket::Socket;
 
@@ -105,10 +106,8 @@ pub struct House {
 /// Starts both sockets as tasks in `serving`, until cancelled. To be called once the output
 /// directory is there.
 pub fn start(config: &Config, house: &House, cancel: &CancellationToken, serving: &mut JoinSet<()>) {
-    let output = match &config.files {
-        Files::Named(files) if files.is_empty() => None,
-        _ => Some(config.output.directory.as_path()),
-    };
+    // Without files there is no directory: what the application has to say is said to the other one.
+    let output = (!config.files.is_empty()).then_some(config.output.directory.as_path());
     let sockets = [
         Server::admin(&config.admin, house.clone()),
         output.and_then(|directory| Server::acknowledgements(directory, house.clone())),

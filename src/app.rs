@@ -308,6 +308,11 @@ impl House {
                 };
                 self.refresh(names, reply).await;
             }
+            Command::Ack { reply, .. } if self.config.files.is_empty() => {
+                let why = "`files` is empty: there is nothing to acknowledge, and nothing waits for it";
+                // Whoever asked may have gone.
+                let _ = reply.send(Err(why.to_owned()));
+            }
             Command::Ack { generation, name, reply } => {
                 let result = self.announcements.acknowledge(generation, name.as_deref());
                 if result.is_ok() {

@@ -12,6 +12,7 @@ mod exec;
 mod exit;
 #[cfg(feature = "explain")]
 mod explain;
+mod notes;
 mod run;
 mod termination;
 mod version;

@@ -216,18 +216,15 @@ impl Client {
         generation: Option<u64>,
         name: Option<&str>,
     ) -> Result<Acknowledged, ClientError> {
-        let target = self.ack_socket()?;
         let body = serde_json::json!({ "generation": generation, "name": name });
-        let reply = self.ask(&target, Method::POST, "/v1/ack", Some(body), 2 * SHORT).await?;
+        let (target, reply) = self.tell("/v1/ack", body).await?;
         let Words { generation, missing, .. } = reply.json(&target)?;
         Ok(Acknowledged { generation, missing })
     }
 
     /// Says that the application was refused with a secret. Returns what is done, in words.
     pub async fn stale(&self, secret: &str) -> Result<String, ClientError> {
-        let target = self.ack_socket()?;
-        let body = serde_json::json!({ "secret": secret });
-        let reply = self.ask(&target, Method::POST, "/v1/stale", Some(body), 2 * SHORT).await?;
+        let (target, reply) = self.tell("/v1/stale", serde_json::json!({ "secret": secret })).await?;
         Ok(reply.json::<Words>(&target)?.message)
     }
 
@@ -291,6 +288,28 @@ impl Client {
                 other => other,
             }),
             other => other.map(drop),
+        }
+    }
+
+    /// Says what an application has to say: at its own socket, and at the admin socket where there is none.
+    async fn tell(&self, path: &str, body: serde_json::Value) -> Result<(Target, Reply), ClientError> {
+        let own = self.ack_socket()?;
+        let none = match self.ask(&own, Method::POST, path, Some(body.clone()), 2 * SHORT).await {
+            Err(ClientError::NotRunning { target }) => target,
+            other => return Ok((own, other?)),
+        };
+        let target = match self.admin() {
+            Ok(admin) if admin.to_string() != none => admin,
+            _ => return Err(ClientError::NotRunning { target: none }),
+        };
+        match self.ask(&target, Method::POST, path, Some(body), 2 * SHORT).await {
+            Err(ClientError::NotRunning { target }) => Err(ClientError::NotRunning {
+                target: format!(
+                    "{none}, nor on {target} (with `files: {{}}` there is only the latter; the one-line form of exec \
+                     opens none)"
+                ),
+            }),
+            other => Ok((target, other?)),
         }
     }
 

@@ -43,6 +43,11 @@ pub struct Surroundings {
     pub path: String,
 }
 
+/// Where programs are looked for.
+pub fn path(environment: &Environment) -> &str {
+    environment.value("PATH").unwrap_or(PATH)
+}
+
 /// A run that went well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Done {
@@ -55,7 +60,7 @@ pub struct Done {
 impl Surroundings {
     /// With PATH as this environment has it.
     pub fn new(spawn: Arc<dyn Spawn>, clock: Clock, known: Known, environment: &Environment) -> Self {
-        let path = environment.value("PATH").unwrap_or(PATH).to_owned();
+        let path = path(environment).to_owned();
         Self { spawn, clock, known, path }
     }
 

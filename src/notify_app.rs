@@ -25,7 +25,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use crate::clock::locked;
-use crate::config::model::{Acknowledge, Action};
+use crate::config::Config;
+use crate::config::model::{Acknowledge, Action, ActionKind, Hook};
 use crate::events::{Event, Events};
 use crate::hook::Surroundings;
 use crate::slot::Awaits;
@@ -36,7 +37,6 @@ pub(crate) use action::label;
 pub(crate) use action::{acknowledges, covers, labels};
 pub use announcer::Announcer;
 use announcer::Owed;
-pub use ledger::left_to_post;
 use ledger::{Ledger, NotAsked};
 
 /// What is to be told, and to whom.
@@ -134,6 +134,43 @@ struct State {
     ledger: Ledger,
     /// What each action, by its place, has still to announce.
     owed: Vec<Owed>,
+}
+
+/// What the configuration asks for in vain, since it publishes nothing: the key, and why. Empty where it
+/// publishes something.
+pub fn in_vain(config: &Config) -> Vec<(&'static str, String)> {
+    let mut vain = Vec::new();
+    if !config.files.is_empty() {
+        return vain;
+    }
+    if let Acknowledge::Required | Acknowledge::From(_) = config.lifecycle.acknowledge {
+        let why = "`files` is empty: there is nothing to acknowledge, and nothing waits for it. A replaced lease is \
+                   revoked after its overlap, which under exec begins once the command has the successor";
+        vain.push(("lifecycle.acknowledge", why.to_owned()));
+    }
+    if !config.on_change.is_empty() {
+        let why = "`files` is empty: no file ever changes, so these actions never run; what happens to the command \
+                   under exec is said by exec.on_change";
+        vain.push(("on_change", why.to_owned()));
+    }
+    vain
+}
+
+/// The same, or what is expected of the names in `acknowledge.from` that no action answers for.
+pub fn left_to_post(config: &Config) -> Vec<(&'static str, String)> {
+    if config.files.is_empty() {
+        return in_vain(config);
+    }
+    let notes = ledger::left_to_post(&config.lifecycle.acknowledge, &config.on_change);
+    notes.into_iter().map(|note| ("lifecycle.acknowledge", note)).collect()
+}
+
+/// The commands and requests among the actions, by their key.
+pub fn hooks(actions: &[Action]) -> impl Iterator<Item = (String, &Hook)> {
+    actions.iter().enumerate().filter_map(|(place, action)| match &action.kind {
+        ActionKind::Hook(hook) => Some((format!("on_change[{place}]"), hook)),
+        ActionKind::Signal { .. } => None,
+    })
 }
 
 /// Whose acknowledgement is expected when these files change, in words. Empty: nobody's.

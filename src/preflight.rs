@@ -87,9 +87,6 @@ async fn preflight_with(
         visit.provider(&provider.settings, request.jwt.as_ref(), &build).await;
     }
     render(config, &read, &mut findings);
-    for note in crate::notify_app::left_to_post(&config.lifecycle.acknowledge, &config.on_change) {
-        findings.note("lifecycle.acknowledge", note);
-    }
     findings
 }
 

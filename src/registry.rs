@@ -144,6 +144,13 @@ macro_rules! providers {
                 }
             }
 
+            /// The program that is started for each request, and the environment in which it is looked for.
+            pub(crate) fn program(&self) -> Option<(&[String], &Environment)> {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.program(),)*
+                }
+            }
+
             fn identity_request(&self) -> Option<&IdentityRequest> {
                 match *self {
                     $(#[cfg(feature = $feature)] Self::$variant(ref settings) => settings.identity_request(),)*

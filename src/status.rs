@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub secrets: BTreeMap<String, SecretState>,
     /// The generation in place, once there is one.
     pub generation: Option<GenerationState>,
+    /// The actions that are under way, each until it went well or is given up.
+    pub running: BTreeMap<String, RunningState>,
     /// Why the newest set could not be published, while that lasts.
     pub refused: Option<String>,
     /// What `verify` said of a set that is not in place, while that lasts.
@@ -220,4 +222,21 @@ pub struct GenerationState {
     pub files: Vec<String>,
     /// What each action answered for it.
     pub actions: BTreeMap<String, String>,
+}
+
+/// An action of `on_change` that is under way, or waits for its debounce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningState {
+    /// The generation that it announces.
+    pub generation: u64,
+    /// Since its first try began, or since it is due.
+    pub since: Moment,
+    /// Which try it is, from 1 on; where it waits, the one that is next.
+    pub attempt: u32,
+    /// How many there are at most.
+    pub attempts: u32,
+    /// When that try begins, where it waits.
+    pub next: Option<Moment>,
+    /// What went wrong with the one before.
+    pub error: Option<String>,
 }

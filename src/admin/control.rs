@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
+use super::ack::Acknowledgements;
 use super::{Command, House, Report, body, error, json, not_allowed};
 use crate::app::Successor;
 use crate::config::model::Uid;
@@ -18,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(55);
 #[derive(Debug)]
 pub(super) struct Control {
     house: House,
+    /// What the application has to say, it may say here, too: without files there is no other socket.
+    application: Acknowledgements,
     uids: Vec<Uid>,
 }
 
@@ -56,7 +59,7 @@ enum Play {
 
 impl Control {
     pub(super) fn new(house: House, uids: Vec<Uid>) -> Self {
-        Self { house, uids }
+        Self { application: Acknowledgements::new(house.clone()), house, uids }
     }
 
     async fn refresh(&self, request: &Request) -> Result<Answer, Answer> {
@@ -138,13 +141,14 @@ impl Handler for Control {
             ("/v1/ready", &Method::GET) => self.ready(),
             ("/v1/refresh", &Method::POST) => self.refresh(&request).await.unwrap_or_else(|answer| answer),
             ("/v1/drill", &Method::POST) => self.drill(&request).await.unwrap_or_else(|answer| answer),
+            ("/v1/ack" | "/v1/stale", _) => self.application.answer(request).await,
             ("/v1/status" | "/v1/live" | "/v1/ready", _) => not_allowed("GET"),
             ("/v1/handover", &Method::POST) => self.hand_over(&request).await.unwrap_or_else(|answer| answer),
             ("/v1/refresh" | "/v1/drill" | "/v1/handover", _) => not_allowed("POST"),
             _ => error(
                 StatusCode::NOT_FOUND,
-                "there are GET /v1/status, GET /v1/live, GET /v1/ready, POST /v1/refresh, POST /v1/drill and \
-                 POST /v1/handover",
+                "there are GET /v1/status, GET /v1/live, GET /v1/ready, POST /v1/refresh, POST /v1/drill, \
+                 POST /v1/handover, POST /v1/ack and POST /v1/stale",
             ),
         }
     }

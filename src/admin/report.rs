@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment, Reading};
 use crate::events::words::seconds;
-use crate::status::{CheckState, LastError, ProviderState, SecretState, Snapshot};
+use crate::status::{CheckState, LastError, ProviderState, RunningState, SecretState, Snapshot};
 use crate::supervisor::CommandState;
 
 /// Everything.
@@ -32,6 +32,10 @@ pub struct Report {
     pub handover: bool,
     /// The generation in place.
     pub generation: Option<GenerationReport>,
+    /// The actions that are under way, each until it went well or is given up: then its answer stands with
+    /// the generation.
+    #[serde(default)]
+    pub running_actions: BTreeMap<String, RunningReport>,
     /// The newest generation that the application acknowledged.
     pub acknowledged: Option<u64>,
     /// Whose acknowledgement replaced leases wait for.
@@ -100,6 +104,27 @@ pub struct GenerationReport {
     pub files: Vec<String>,
     /// What each action answered for it.
     pub actions: BTreeMap<String, String>,
+}
+
+/// An action that is under way, or waits for quiet (`debounce`).
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct RunningReport {
+    /// The generation that it announces.
+    pub generation: u64,
+    /// Since its first try began, or since it is due.
+    pub since: String,
+    /// For how long.
+    pub age_seconds: f64,
+    /// Which try it is, from 1 on; where it waits, the one that is next.
+    pub attempt: u32,
+    /// How many there are at most.
+    pub attempts: u32,
+    /// When that try begins; none: it runs.
+    pub next: Option<String>,
+    /// In how long.
+    pub next_seconds: Option<f64>,
+    /// What went wrong with the try before.
+    pub error: Option<String>,
 }
 
 /// The command that `exec` runs.
@@ -250,6 +275,11 @@ impl Report {
                 files: generation.files.clone(),
                 actions: generation.actions.clone(),
             }),
+            running_actions: board
+                .running
+                .iter()
+                .map(|(label, running)| (label.clone(), at.running(running)))
+                .collect(),
             acknowledged: board.acknowledged,
             missing_acknowledgements: match board.secrets.values().any(|secret| secret.awaiting_ack.is_some())
             {
@@ -288,6 +318,19 @@ impl At {
             restarts: state.restarts,
             next_restart: state.next_restart.map(|at| self.wall(at)),
             next_restart_seconds: state.next_restart.map(|at| self.remaining(at)),
+        }
+    }
+
+    fn running(&self, state: &RunningState) -> RunningReport {
+        RunningReport {
+            generation: state.generation,
+            since: self.wall(state.since),
+            age_seconds: self.age(state.since),
+            attempt: state.attempt,
+            attempts: state.attempts,
+            next: state.next.map(|next| self.wall(next)),
+            next_seconds: state.next.map(|next| self.remaining(next)),
+            error: state.error.clone(),
         }
     }
 

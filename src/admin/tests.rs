@@ -151,6 +151,15 @@ async fn status_is_the_documented_report() {
         let files = vec!["db.env".to_owned()];
         let actions = [("signal HUP to nginx".to_owned(), "ok".to_owned())].into();
         board.generation = Some(GenerationState { number: 4, published: start, files, actions });
+        let run = crate::status::RunningState {
+            generation: 4,
+            since: start,
+            attempt: 2,
+            attempts: 4,
+            next: Some(start + Duration::from_secs(12)),
+            error: Some("it ended with exit code 1".to_owned()),
+        };
+        board.running.insert("command /bin/reload".to_owned(), run);
         board.providers.insert(
             "vault".to_owned(),
             ProviderState {
@@ -367,7 +376,9 @@ async fn the_admin_socket_answers_only_the_uids_that_are_listed() {
     let (status, answer) = running.ask("GET /v1/status", "").await;
     assert_eq!(status, "403");
     assert_eq!(answer["error"], format!("uid {us} may not use this socket: admin.uids does not list it"));
-    assert_eq!(running.ask("POST /v1/refresh", "").await.0, "403");
+    for line in ["POST /v1/refresh", "POST /v1/ack", "POST /v1/stale"] {
+        assert_eq!(running.ask(line, "").await.0, "403", "{line}");
+    }
 
     if us != 0 {
         eprintln!("skipped: only root can be another uid");

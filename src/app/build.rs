@@ -13,7 +13,7 @@ use super::command::{self, Commanded};
 use super::{App, Failure, HandedOver, House, Mode, Signals, Successor};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
-use crate::config::model::{Choice, Files, session_value};
+use crate::config::model::{Choice, session_value};
 use crate::drill::Drills;
 use crate::events::{Event, Events};
 use crate::handover::{self, Entry, EntryId, Handover};
@@ -65,10 +65,13 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         events.emit(&Event::Warning { text: warning });
     }
     let no_handover = no_handover(&opened, &config);
-    let volume = match config.files {
-        Files::Named(ref files) if files.is_empty() => None,
-        _ => Some(patience.wait(|| open_volume(&config)).await?),
+    let volume = match config.files.is_empty() {
+        true => None,
+        false => Some(patience.wait(|| open_volume(&config)).await?),
     };
+    for (key, why) in if mode == Mode::Init { Vec::new() } else { notify_app::in_vain(&config) } {
+        events.emit(&Event::Warning { text: &format!("{key}: {why}") });
+    }
     for warning in volume.iter().flat_map(Volume::warnings) {
         events.emit(&Event::Warning { text: warning });
     }

@@ -13,7 +13,7 @@ use leasehold_core::Failed;
 use super::end::Signalled;
 use super::{Ended, Failure, HandedOver, House, Mode, Told};
 use crate::config::Config;
-use crate::config::model::{ExecChange, Files, OnCrash};
+use crate::config::model::{ExecChange, OnCrash};
 use crate::events::Event;
 use crate::keeper::{EndMode, Order as ToKeeper};
 use crate::process::{Foreground, Programs};
@@ -56,8 +56,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Failure> {
     let CommandLine { words, mut inherited } = line;
     let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    let has_files = !matches!(&config.files, Files::Named(files) if files.is_empty());
-    if has_files {
+    if !config.files.is_empty() {
         inherited.push(("LEASEHOLD_DIR".into(), config.output.directory.clone().into()));
     }
     let foreground = programs.foreground(words, inherited);

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use super::columns::{Cell, Column, Step, table};
 use super::view::{Line, Style, View, bar, wrapped, write};
-use crate::admin::{ErrorReport, Health, NextReport, Report, SecretReport, State, VerifyReport};
+use crate::admin::{
+    ErrorReport, Health, NextReport, Report, RunningReport, SecretReport, State, VerifyReport,
+};
 use crate::events::words::{human, one_line};
 
 /// A bar's columns at first, at least and at most.
@@ -51,6 +53,11 @@ fn head(report: &Report, view: &View) -> Vec<Line> {
             let style = if answer.starts_with("ok") { Style::Good } else { Style::Warning };
             let first = Line::plain(format!("  {}: ", one_line(action)));
             lines.extend(wrapped(first, style, &one_line(answer), view));
+        }
+        for (action, run) in &report.running_actions {
+            let style = if run.error.is_some() { Style::Warning } else { Style::Plain };
+            let first = Line::plain(format!("  {}: ", one_line(action)));
+            lines.extend(wrapped(first, style, &running(run, generation.number), view));
         }
     } else if report.not_ready.is_none() {
         lines.push(Line::plain("no generation is published yet"));
@@ -101,6 +108,24 @@ fn head(report: &Report, view: &View) -> Vec<Line> {
         say(Style::Warning, "leasehold is ending");
     }
     lines
+}
+
+/// "running for 20s, try 2 of 4; the one before: it ended with exit code 1", "try 2 of 4 in 3s; …", "runs in 2s".
+fn running(run: &RunningReport, in_place: u64) -> String {
+    let attempt = format!("try {} of {}", run.attempt, run.attempts);
+    let mut text = match run.next_seconds.map(length) {
+        Some(wait) if run.attempt == 1 => format!("runs in {wait}"),
+        Some(wait) => format!("{attempt} in {wait}"),
+        None if run.attempts == 1 => format!("running for {}", length(run.age_seconds)),
+        None => format!("running for {}, {attempt}", length(run.age_seconds)),
+    };
+    if run.generation != in_place {
+        text += &format!(", for generation {}", run.generation);
+    }
+    if let Some(error) = &run.error {
+        text += &format!("; the one before: {}", one_line(error));
+    }
+    text
 }
 
 /// "verify refuses a newer set: no login; 3 tries in 12s, the next in 4s".

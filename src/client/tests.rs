@@ -101,6 +101,27 @@ async fn questions_reach_the_engine_and_its_answers_come_back() {
 }
 
 #[tokio::test]
+async fn what_an_application_says_goes_to_the_admin_socket_where_it_has_none_of_its_own() {
+    let mut running = start();
+    let mut client = running.client.clone();
+    client.endpoints.ack = Some(running.place.path().join("live").join(ACK_SOCKET));
+    assert_eq!(client.ack(Some(7), Some("web")).await.unwrap().generation, 7);
+    assert_eq!(client.stale("db").await.unwrap(), "looking at db");
+    // The socket that was named is the only one.
+    let path = running.place.path().join("none.sock");
+    let named = Client::new(Endpoints::at(path.clone()), running.clock.clone());
+    let target = format!("unix:{}", path.display());
+    assert_eq!(named.stale("db").await, Err(ClientError::NotRunning { target }));
+    running.end().await;
+    let why = client.stale("db").await.unwrap_err().to_string();
+    for words in
+        ["live/..ack.sock, nor on unix:/", "admin.sock (with `files: {}`", "same configuration file?"]
+    {
+        assert!(why.contains(words), "{words}: {why}");
+    }
+}
+
+#[tokio::test]
 async fn a_probe_waits_for_readiness_and_gives_up_in_time() {
     let running = start();
     assert_eq!(running.client.probe(Probe::Live, None).await, Ok(()));
@@ -238,6 +259,22 @@ async fn the_table_shows_what_is_held_and_until_when() {
         let files = vec!["db.env".to_owned(), "tls.crt".to_owned()];
         let actions = [("signal HUP to nginx".to_owned(), "done".to_owned())].into();
         board.generation = Some(GenerationState { number: 4, published: start, files, actions });
+        let run = crate::status::RunningState {
+            generation: 4,
+            since: later(4),
+            attempt: 1,
+            attempts: 4,
+            next: None,
+            error: None,
+        };
+        let late = Some("it was not done within 10s and was given up".to_owned());
+        let again = crate::status::RunningState { attempt: 2, error: late, ..run.clone() };
+        let before = crate::status::RunningState { generation: 3, next: Some(later(27)), ..again.clone() };
+        let quiet = crate::status::RunningState { next: Some(later(26)), ..run.clone() };
+        let once = crate::status::RunningState { attempts: 1, ..run.clone() };
+        let all =
+            [("slow", run), ("hanging", again), ("waiting", before), ("debounced", quiet), ("once", once)];
+        board.running = all.map(|(label, run)| (label.to_owned(), run)).into();
         let vault = ProviderState {
             session: Some("XcNsn1SLHv2Jd4".to_owned()),
             session_ends: Some(later(3_600)),

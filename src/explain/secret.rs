@@ -12,7 +12,7 @@ use super::uses::Uses;
 use crate::app::Mode;
 use crate::clock::Moment;
 use crate::config::Config;
-use crate::config::model::{ExecChange, Files, OnExpiry, Overlap, Secret};
+use crate::config::model::{Acknowledge, ExecChange, Files, OnExpiry, Overlap, Secret};
 use crate::events::words::{human, one_line};
 use crate::keeper::{Charge, Plan};
 use crate::notify_app;
@@ -282,6 +282,15 @@ fn told(page: &mut Page, about: &About<'_>) {
             page.row("On change", first);
             rest.iter().for_each(|action| page.more(action));
         }
+    }
+    if changed.is_empty()
+        && let Acknowledge::Required | Acknowledge::From(_) = config.lifecycle.acknowledge
+    {
+        page.row(
+            "Awaited",
+            "nobody: no file changes with it, so lifecycle.acknowledge has nothing to ask for, and a replaced lease \
+             is revoked after its overlap.",
+        );
     }
     let expected = notify_app::expected_of(&config.lifecycle.acknowledge, &config.on_change, &changed);
     if !expected.is_empty() {

@@ -90,6 +90,28 @@ env: { PGUSER: "{{ db.username }}" }
     insta::assert_snapshot!(text);
 }
 
+#[cfg(feature = "vault")]
+#[test]
+fn an_acknowledgement_that_nobody_can_give_is_not_awaited_and_that_is_said() {
+    let text = r#"
+providers:
+  vault: { type: vault, address: "https://vault:8200", auth: { method: kubernetes, role: web } }
+secrets:
+  db: { provider: vault, path: database/creds/web }
+FILES
+env: { PGUSER: "{{ db.username }}" }
+lifecycle: { acknowledge: required }
+"#;
+    let awaited = |files: &str| {
+        let text = page(&config(&text.replace("FILES", files), &[]), &Assumptions::default(), View::PLAIN);
+        let of_it = text.lines().find(|line| line.trim_start().starts_with("Awaited"));
+        of_it.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    assert!(awaited("files: {}").contains("nobody: no file changes with it"), "{}", awaited("files: {}"));
+    let named = awaited("files: { user: { secret: db, field: username } }");
+    assert!(named.contains("the acknowledgement of the application"), "{named}");
+}
+
 #[cfg(all(feature = "vault", feature = "generate-key"))]
 #[test]
 fn a_check_a_settling_time_a_key_made_here_and_a_session_file_are_named() {

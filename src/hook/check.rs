@@ -34,7 +34,7 @@ impl HookCheck {
     /// What will stand in its way, as far as that can be seen before it is needed.
     pub fn obstacle(&self) -> Option<String> {
         let HookKind::Command { command, .. } = &self.hook.kind else { return None };
-        let why = missing(command, &self.surroundings)?;
+        let why = missing(command, &self.surroundings.path)?;
         Some(format!("verify, {}: as things are it will fail: {why}", label(&self.hook.kind)))
     }
 

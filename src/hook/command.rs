@@ -102,11 +102,11 @@ fn shown(text: &str) -> Vec<String> {
 }
 
 /// Why this command could not be started as things are now, if that can be seen.
-pub fn missing(command: &[String], surroundings: &Surroundings) -> Option<Failure> {
+pub fn missing(command: &[String], path: &str) -> Option<Failure> {
     let name = command.first()?;
     let places: Vec<PathBuf> = match name.contains('/') {
         true => vec![name.into()],
-        false => surroundings.path.split(':').map(|folder| Path::new(folder).join(name)).collect(),
+        false => path.split(':').map(|folder| Path::new(folder).join(name)).collect(),
     };
     let files: Vec<&PathBuf> = places.iter().filter(|place| place.exists()).collect();
     if files.is_empty() {

@@ -133,7 +133,7 @@ fn a_program_that_is_not_there_or_not_executable_is_seen_before_it_is_needed() {
     let environment = Environment::new([("PATH".to_owned(), format!("/nowhere:{path}"))]);
     let mut surroundings = Surroundings::bare(Clock::boot());
     surroundings.path = environment.value("PATH").unwrap().to_owned();
-    let look = |name: &str| missing(&[name.to_owned()], &surroundings);
+    let look = |name: &str| missing(&[name.to_owned()], &surroundings.path);
     assert_eq!(look("reloadd"), Some(Failure::NotRun(Failed::NotFound)));
     assert_eq!(look("reload"), Some(Failure::NotRun(Failed::NotExecutable)));
     assert_eq!(look(&format!("{path}/absent")), Some(Failure::NotRun(Failed::NotFound)));

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Shared, action, outlook};
 use crate::clock::locked;
 use crate::events::Event;
+use crate::status::RunningState;
 
 /// The wait before the first repetition of an action, before jitter; each further one is twice as long.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -133,7 +134,10 @@ impl Shared {
         let mut due = self.due(place);
         let mut until = clock.now() + debounce;
         let at_the_latest = clock.now() + debounce * DEBOUNCES;
+        let mut shown = self.begun(place, 0);
         loop {
+            (shown.generation, shown.next) = (due.unwrap_or_default(), Some(until));
+            self.show(place, &shown);
             tokio::select! {
                 () = clock.sleep_until(until) => return,
                 Ok(()) = latest.changed() => {}
@@ -151,7 +155,9 @@ impl Shared {
         let action = &self.actions[place];
         let clock = &self.surroundings.clock;
         let mut repetitions = 0;
+        let mut shown = self.begun(place, run.generation);
         let outcome = loop {
+            self.show(place, &shown);
             let variables = self.variables(&run);
             let perform = action::perform(&action.kind, &self.surroundings, &variables);
             // A command and a request keep the limit themselves, and know better what went wrong.
@@ -164,12 +170,18 @@ impl Shared {
                 break Err(failed);
             }
             // Half to one and a half times, so that replicas do not come together.
-            clock.sleep(wait(repetitions).mul_f64(0.5 + fastrand::f64())).await;
+            let next = clock.now() + wait(repetitions).mul_f64(0.5 + fastrand::f64());
             repetitions += 1;
+            shown.attempt += 1;
+            (shown.next, shown.error) = (Some(next), Some(failed.why));
+            self.show(place, &shown);
+            clock.sleep_until(next).await;
+            shown.next = None;
             // What came meanwhile is announced by the next try.
             if let Some(newer) = self.take(place) {
                 run.generation = newer.generation;
                 run.files.extend(newer.files);
+                shown.generation = newer.generation;
             }
         };
         let mut state = locked(&self.state);
@@ -202,6 +214,16 @@ impl Shared {
         locked(&self.state).owed[place].take()
     }
 
+    fn begun(&self, place: usize, generation: u64) -> RunningState {
+        let (since, attempts) = (self.surroundings.clock.now(), self.actions[place].retries + 1);
+        RunningState { generation, since, attempt: 1, attempts, next: None, error: None }
+    }
+
+    /// A run that takes its time is seen while it does.
+    fn show(&self, place: usize, running: &RunningState) {
+        self.board.write(|board| board.running.insert(self.labels[place].clone(), running.clone()));
+    }
+
     fn report(&self, place: usize, generation: u64, outcome: &Result<action::Done, action::Failed>) {
         let (action, label) = (&self.actions[place], self.labels[place].as_str());
         let (answer, error, said) = match outcome {
@@ -214,6 +236,7 @@ impl Shared {
         let (operation, name) = (action::operation(&action.kind), action.name.as_deref());
         self.events.emit(&Event::ActionDone { action: label, operation, name, generation, error });
         self.board.write(|board| {
+            board.running.remove(label);
             // The answer belongs to the generation that it announced; a newer one gets its own.
             if let Some(state) = board.generation.as_mut().filter(|state| state.number == generation) {
                 state.actions.insert(label.to_owned(), answer);

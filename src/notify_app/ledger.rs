@@ -25,7 +25,7 @@ enum Voice {
 
 /// What is expected of the names that no action answers for, for people. The names may be known to the
 /// socket alone, so that this is no mistake.
-pub fn left_to_post(acknowledge: &Acknowledge, actions: &[Action]) -> Vec<String> {
+pub(super) fn left_to_post(acknowledge: &Acknowledge, actions: &[Action]) -> Vec<String> {
     let Acknowledge::From(names) = acknowledge else { return Vec::new() };
     let answers = |name: &String| {
         let of_it = |action: &&Action| action.name.as_ref() == Some(name);

@@ -17,7 +17,7 @@ pub(super) fn at_start(action: &Action, surroundings: &Surroundings) -> Option<S
             Ok(()) | Err(_) => None,
         },
         ActionKind::Hook(Hook { kind: HookKind::Command { command, .. }, .. }) => {
-            hook::missing(command, surroundings).map(|failure| failure.to_string())
+            hook::missing(command, &surroundings.path).map(|failure| failure.to_string())
         }
         ActionKind::Hook(Hook { kind: HookKind::Http(_), .. }) => None,
     }

@@ -54,7 +54,7 @@ impl Findings {
         self.add(Weight::Good, about, text);
     }
 
-    pub(super) fn note(&mut self, about: &str, text: String) {
+    pub(crate) fn note(&mut self, about: &str, text: String) {
         self.add(Weight::Note, about, text);
     }
 

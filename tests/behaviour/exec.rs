@@ -105,6 +105,33 @@ fn without_files_there_is_no_directory() {
 }
 
 #[test]
+fn without_files_the_application_says_that_it_was_refused_over_the_admin_socket_and_has_nothing_to_acknowledge()
+ {
+    let place = Place::new();
+    let mut config = quiet();
+    config["files"] = json!({});
+    config["lifecycle"] = json!({ "acknowledge": "required" });
+    place.configure(config);
+    let vain = "lifecycle.acknowledge: `files` is empty: there is nothing to acknowledge";
+    let checked = place.command(&["check"]).finish(SOON);
+    assert_eq!(checked.exit, Exit::Code(0), "{checked:?}");
+    assert!(checked.stdout.contains(&format!("\nnote: {vain}")), "{}", checked.stdout);
+    let mut running = sh(&place, "echo started > FOLDER/started; exec sleep 60").start();
+    written(&place, "started", &mut running);
+    eventually("the start says it, too", SOON, || running.stderr().contains(vain));
+    let stale = place.command(&["stale", "db"]).finish(SOON);
+    assert_eq!(stale.exit, Exit::Code(0), "{}\n{}", stale.stderr, running.stderr());
+    assert!(!stale.stdout.trim().is_empty(), "{stale:?}");
+    let unknown = place.command(&["stale", "nonsense"]).finish(SOON);
+    assert!(unknown.stderr.contains("there is no secret"), "{unknown:?}");
+    let ack = place.command(&["ack"]).finish(SOON);
+    assert_ne!(ack.exit, Exit::Code(0), "{ack:?}");
+    assert!(ack.stderr.contains("nothing waits for it"), "{ack:?}");
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(128 + 15));
+}
+
+#[test]
 fn no_credential_stands_in_a_command_line_nor_in_our_environment() {
     let place = Place::new();
     place.configure(quiet());

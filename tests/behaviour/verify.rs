@@ -157,7 +157,11 @@ fn a_check_that_is_wrong_or_cannot_run_is_said_early() {
         assert!(end.stderr.contains(words) && end.stderr.contains("verify"), "{}", end.stderr);
     }
     let config = configured(&stage, "overlap: 1s, startup_deadline: 2s", "{ command: [/no/such/check] }");
-    assert_eq!(leasehold("check", &config).finish(SOON).exit, Exit::Code(0));
+    let checked = leasehold("check", &config).finish(SOON);
+    assert_eq!(checked.exit, Exit::Code(0), "it may be for another machine: {checked:?}");
+    let note =
+        "note: verify: command /no/such/check: on this machine it would fail: there is no such program";
+    assert!(checked.stdout.contains(note), "{}", checked.stdout);
     let mut running = leasehold("run", &config).start();
     let warned = says(&running, &["verify, command /no/such/check: as things are it will fail"]);
     assert!(warned.contains("own container"), "{warned}");

@@ -49,6 +49,12 @@ pub trait ProviderSettings: Sized {
         Vec::new()
     }
 
+    /// The program that is started for each request, where there is one, and the environment in which it is looked
+    /// for. Not one whose place is relative to a directory of its own.
+    fn program(&self) -> Option<(&[String], &Environment)> {
+        None
+    }
+
     /// Whether a log-in uses up something that exists only once, so that nobody may log in only
     /// to look.
     fn unwraps(&self) -> bool {

@@ -198,6 +198,12 @@ impl ProviderSettings for Settings {
         format!("exec {:?} in {:?}", self.command, directory.unwrap_or_default())
     }
 
+    fn program(&self) -> Option<(&[String], &Environment)> {
+        let name = self.command.first()?;
+        let is_found = name.starts_with('/') || !name.contains('/');
+        is_found.then_some((&self.command, &self.environment))
+    }
+
     fn portrait(&self) -> Portrait {
         let program = self.command.first().map_or("", String::as_str);
         Portrait {

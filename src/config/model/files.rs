@@ -12,6 +12,13 @@ pub enum Files {
     Named(BTreeMap<String, File>),
 }
 
+impl Files {
+    /// Whether nothing is written at all (`files: {}`).
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Named(files) if files.is_empty())
+    }
+}
+
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {

@@ -19,7 +19,7 @@ pub(super) fn verify(mut raw: raw::Verify, files: &Files, cx: &mut Context<'_>) 
     if timeout > LONGEST {
         cx.problem(&path.key("timeout"), "longer than an hour; is the unit right?");
     }
-    if matches!(files, Files::Named(files) if files.is_empty()) {
+    if files.is_empty() {
         cx.problem(&path, "there is nothing to try: `files` is empty, and a candidate is its files");
     }
     let on_failure = match raw.on_failure {

@@ -136,6 +136,48 @@ async fn a_slow_a_hanging_and_a_failing_action_hold_no_other_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_action_is_seen_while_it_waits_while_it_runs_and_between_its_tries() {
+    let seconds = Duration::from_secs;
+    let actions = vec![
+        Action { retries: 3, ..command("hanging", 600, 0) },
+        Action { debounce: seconds(3), ..command("late", 8, 0) },
+        command("good", 0, 0),
+    ];
+    let stage = Stage::new(actions, Acknowledge::Auto);
+    let start = stage.clock.now();
+    // Per action: the generation, which try of how many, since when, and until when it waits.
+    let running = || {
+        let of_it = |(label, run): (String, crate::status::RunningState)| {
+            let name = label.split(' ').next().unwrap().to_owned();
+            let next = run.next.map(|next| next.since(start));
+            (name, (run.generation, (run.attempt, run.attempts), run.since.since(start), next))
+        };
+        stage.scene.board.snapshot().running.into_iter().map(of_it).collect::<BTreeMap<_, _>>()
+    };
+    stage.scene.publish(2, &["a"]);
+    stage.pass(1).await;
+    assert_eq!(running()["hanging"], (2, (1, 4), seconds(0), None));
+    assert_eq!(running()["late"], (2, (1, 1), seconds(0), Some(seconds(3))));
+    assert!(!running().contains_key("good"), "it is done: {:?}", running());
+    stage.scene.publish(3, &["a"]);
+    stage.pass(4).await;
+    assert_eq!(running()["late"], (3, (1, 1), seconds(4), None));
+    assert_eq!(running()["hanging"], (2, (1, 4), seconds(0), None), "it knows nothing of the next one");
+    // Given up after 10 s; the next try comes 250 to 750 ms later and knows it.
+    stage.clock.sleep_until(start + Duration::from_millis(10_100)).await;
+    let (generation, tries, since, next) = running()["hanging"];
+    assert_eq!((generation, tries, since), (2, (2, 4), seconds(0)));
+    assert!(next.is_some_and(|next| next > seconds(10)), "{next:?}");
+    stage.clock.sleep_until(start + seconds(11)).await;
+    assert_eq!(running()["hanging"], (3, (2, 4), seconds(0), None));
+    let errors: Vec<_> =
+        stage.scene.board.snapshot().running.into_values().filter_map(|run| run.error).collect();
+    assert!(matches!(errors.as_slice(), [only] if only.contains("not done within 10s")), "{errors:?}");
+    stage.pass(60).await;
+    assert_eq!(running(), BTreeMap::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_is_tried_as_often_as_configured() {
     let action = Action { retries: 2, ..command("web", 0, 1) };
     let stage = Stage::new(vec![action], Acknowledge::Auto);

@@ -28,6 +28,12 @@ fn a_command_that_hangs_holds_up_no_renewal_and_no_other_action() {
     assert_eq!(told.answer("quick (command true)"), "ok (exit code 0)");
     let late = told.says(["could not announce generation 2: slow (command sleep)"]);
     assert!(late.contains("not done within 1s"), "{late}");
+    let status = told.status();
+    let running = &status["running_actions"]["hangs (command sh)"];
+    let shown = [&running["generation"], &running["attempt"], &running["attempts"], &running["next"]];
+    assert_eq!(shown, [&Value::from(2), &Value::from(1), &Value::from(4), &Value::Null], "{status}");
+    let table = told.ask(["status"]).stdout;
+    assert!(table.contains("  hangs (command sh): running for "), "{table}");
 
     let lease = || told.status()["secrets"]["db"]["lease"].as_str().unwrap().to_owned();
     let (begun, before) = (Instant::now(), lease());
