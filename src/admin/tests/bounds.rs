@@ -40,7 +40,7 @@ async fn whoever_does_not_read_the_admin_sockets_answer_is_hung_up_on() {
     assert!(ADMIN_BOUNDS.answer > control::PATIENCE && ACK_BOUNDS.answer > ack::PATIENCE);
     let running = admin(&[Uid::Own]);
     running.house.board.write(|board| {
-        for number in 0..20_000 {
+        for number in 0..5_000 {
             board.secrets.insert(format!("secret_{number}"), SecretState::default());
         }
     });
