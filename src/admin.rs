@@ -53,6 +53,9 @@ use socket::Socket;
 /// leaves names that start so alone.
 pub const ACK_SOCKET: &str = "..ack.sock";
 
+/// What is said where the wait for an answer is over and the work is not.
+pub(crate) const GOES_ON: &str = "it goes on, and `leasehold status` shows how far it is";
+
 /// What somebody asks of the engine. The reply is words for people; an error says why not.
 #[derive(Debug)]
 pub enum Command {
@@ -221,10 +224,7 @@ impl House {
             Some(Some(Ok(answer))) => Ok(answer),
             Some(Some(Err(why))) => Err(error(StatusCode::CONFLICT, &why)),
             Some(None) => Err(error(StatusCode::SERVICE_UNAVAILABLE, "leasehold is ending")),
-            None => {
-                let words = "it is not done yet and goes on; `leasehold status` shows how far it is";
-                Err(error(StatusCode::GATEWAY_TIMEOUT, words))
-            }
+            None => Err(error(StatusCode::GATEWAY_TIMEOUT, GOES_ON)),
         }
     }
 

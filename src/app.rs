@@ -9,6 +9,7 @@ mod build;
 mod command;
 mod end;
 mod failure;
+mod refresh;
 mod reload;
 mod signals;
 mod successor;
@@ -29,7 +30,7 @@ use crate::config::Config;
 use crate::drill::Drills;
 use crate::events::{Event, Events, Listener};
 use crate::handover::{Entry, Handover};
-use crate::keeper::{EndMode, Fatal, Order, Refreshed};
+use crate::keeper::{EndMode, Fatal, Order};
 use crate::notify_app::Announcements;
 use crate::publisher::{NoSet, ToPublisher};
 use crate::status::Board;
@@ -347,40 +348,6 @@ impl House {
         if let Err(error) = self.handover.put(&entry) {
             self.events.emit(&Event::Warning { text: &error.to_string() });
         }
-    }
-
-    async fn refresh(
-        &mut self,
-        names: Vec<String>,
-        reply: tokio::sync::oneshot::Sender<Result<BTreeMap<String, String>, String>>,
-    ) {
-        let unknown: Vec<&String> = names.iter().filter(|name| !self.kept_by.contains_key(*name)).collect();
-        if !unknown.is_empty() {
-            let _ = reply.send(Err(format!("there is no secret {unknown:?}")));
-            return;
-        }
-        let mut waiting = Vec::new();
-        for name in names {
-            let (answer, word) = tokio::sync::oneshot::channel();
-            if let Some(keeper) = self.keeper_of(&name)
-                && keeper.send(Order::Refresh { secret: name.clone(), reply: answer }).await.is_ok()
-            {
-                waiting.push((name, word));
-            }
-        }
-        self.serving.spawn(async move {
-            let mut words = BTreeMap::new();
-            for (name, word) in waiting {
-                let word = match word.await {
-                    Ok(Refreshed::Published(generation)) => format!("in place with generation {generation}"),
-                    Ok(Refreshed::Unchanged) => "the store has nothing new".to_owned(),
-                    Ok(Refreshed::Failed(why)) => format!("failed: {why}"),
-                    Err(_) => "the process is ending".to_owned(),
-                };
-                words.insert(name, word);
-            }
-            let _ = reply.send(Ok(words));
-        });
     }
 
     fn keeper_of(&self, secret: &str) -> Option<mpsc::Sender<Order>> {

@@ -110,6 +110,11 @@ pub enum ClientError {
         /// Why, in words.
         why: String,
     },
+    /// It runs, and has not done it: it is ending, or still at it.
+    NotDone {
+        /// Why, in words.
+        why: String,
+    },
     /// It took the question and gave no whole answer.
     NoAnswer {
         /// Where it was asked.
@@ -133,6 +138,7 @@ impl fmt::Display for ClientError {
             Self::Forbidden { target, why } => write!(f, "may not use {target}: {why}"),
             Self::NotReady { why } => f.write_str(why),
             Self::Refused { why } => write!(f, "refused: {why}"),
+            Self::NotDone { why } => write!(f, "not done: {why}"),
             Self::NoAnswer { target, why } => {
                 write!(f, "no answer from {target}: {why}; look at the log of leasehold there")
             }
@@ -173,8 +179,8 @@ impl Client {
         reply.json(&target)
     }
 
-    /// Rotates these now, all where there are none. Returns what came of it in words, by secret;
-    /// words that start with `failed` say that it went wrong.
+    /// Rotates these now, all where there are none. Returns what came of it in words, by secret:
+    /// [`is_done()`] tells them apart.
     pub async fn refresh(&self, secrets: &[String]) -> Result<BTreeMap<String, String>, ClientError> {
         let target = self.admin()?;
         let body = serde_json::json!({ "secrets": secrets });
@@ -191,18 +197,18 @@ impl Client {
         Ok(reply.json::<Words>(&target)?.message)
     }
 
-    /// Plays a failure, or ends the one that is played (`stop`). Returns what is done, in words.
+    /// Plays a failure for so many whole seconds, as usual where `None`, or ends the one that is played (`stop`).
+    /// Returns what is done, in words.
     pub async fn drill(
         &self,
         drill: &str,
         secret: Option<&str>,
-        lasts: Duration,
+        lasts: Option<Duration>,
     ) -> Result<String, ClientError> {
         let target = self.admin()?;
+        let seconds = lasts.map(|lasts| lasts.as_secs());
         let body = match secret {
-            Some(secret) => {
-                serde_json::json!({ "drill": drill, "secret": secret, "seconds": lasts.as_secs() })
-            }
+            Some(secret) => serde_json::json!({ "drill": drill, "secret": secret, "seconds": seconds }),
             None => serde_json::json!({ "drill": drill }),
         };
         let reply = self.ask(&target, Method::POST, "/v1/drill", Some(body), LONG).await?;
@@ -336,6 +342,9 @@ impl Client {
             StatusCode::SERVICE_UNAVAILABLE if path.contains("ready") => {
                 Err(ClientError::NotReady { why: reply.why() })
             }
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Err(ClientError::NotDone { why: reply.why() })
+            }
             _ => Err(ClientError::Refused { why: reply.why() }),
         }
     }
@@ -351,9 +360,20 @@ impl Client {
     }
 }
 
+/// Whether these words about a rotation say that it is done.
+pub fn is_done(words: &str) -> bool {
+    !words.starts_with("failed") && !words.starts_with("not done")
+}
+
 /// Writes a report as one JSON object, for `status --json`.
 pub fn write_json(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
     let text = serde_json::to_string_pretty(report).expect("plain data with string keys");
+    writeln!(out, "{text}")
+}
+
+/// The same in one line, for `status --watch --json`.
+fn write_json_line(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
+    let text = serde_json::to_string(report).expect("plain data with string keys");
     writeln!(out, "{text}")
 }
 

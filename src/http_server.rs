@@ -45,6 +45,10 @@ const HEAD: usize = 8 * 1024;
 /// Headers of a request.
 const HEADERS: usize = 64;
 
+/// Callers that are not admitted, open at the same time, beside [`Bounds::connections`]: they are told why.
+/// Further ones are hung up on.
+pub(crate) const STRANGERS: usize = 4;
+
 /// Between two tries of accepting, after one failed.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -80,6 +84,13 @@ impl Answer {
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Answers within [`Bounds::answer`], or the connection is closed.
     fn answer(&self, request: Request) -> impl Future<Output = Answer> + Send;
+
+    /// Whether a caller of this uid may have one of the connections. Others are heard all the same, as far as
+    /// there is room for strangers.
+    fn admits(&self, uid: Option<u32>) -> bool {
+        let _ = uid;
+        true
+    }
 
     /// What is answered to a request that exceeds a bound.
     fn refuse(&self, status: StatusCode, words: &str) -> Answer {
@@ -121,18 +132,24 @@ pub(crate) async fn serve(
     cancel: CancellationToken,
 ) {
     let connections = Arc::new(Connections { handler, bounds, clock });
-    let mut open = JoinSet::new();
+    let (mut open, mut strangers) = (JoinSet::new(), JoinSet::new());
     loop {
         let full = open.len() >= bounds.connections;
         tokio::select! {
             () = cancel.cancelled() => return,
             Some(_) = open.join_next(), if !open.is_empty() => {}
+            Some(_) = strangers.join_next(), if !strangers.is_empty() => {}
             accepted = listener.accept(), if !full => match accepted {
                 Ok(Caller::Tcp(stream)) => {
                     open.spawn(connections.clone().connection(stream, None));
                 }
                 Ok(Caller::Unix(stream, uid)) => {
-                    open.spawn(connections.clone().connection(stream, Some(uid)));
+                    let room = match connections.handler.admits(Some(uid)) {
+                        true => &mut open,
+                        false if strangers.len() < STRANGERS => &mut strangers,
+                        false => continue,
+                    };
+                    room.spawn(connections.clone().connection(stream, Some(uid)));
                 }
                 // Descriptors are used up, or the caller was gone already: no reason to spin.
                 Err(_) => tokio::select! {

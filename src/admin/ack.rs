@@ -11,7 +11,7 @@ use crate::http_server::{Answer, Handler, Request};
 use crate::notify_app::Acknowledged;
 
 /// How long the engine may take to say what it does.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Of a name: as long as a file name may be.
 const NAME: usize = 255;
 
@@ -66,7 +66,11 @@ impl Handler for Acknowledgements {
             ("/v1/ack", &Method::POST) => self.ack(&request).await,
             ("/v1/stale", &Method::POST) => self.stale(&request).await,
             ("/v1/ack" | "/v1/stale", _) => Err(not_allowed("POST")),
-            _ => Err(error(StatusCode::NOT_FOUND, "there are POST /v1/ack and POST /v1/stale")),
+            _ => Err(error(
+                StatusCode::NOT_FOUND,
+                "this is the application's socket, with POST /v1/ack and POST /v1/stale; `status` and all other \
+                 commands ask the admin socket (`admin.listen`)",
+            )),
         };
         answer.unwrap_or_else(|answer| answer)
     }

@@ -14,7 +14,7 @@ use crate::http_server::{Answer, Handler, Request};
 use crate::status::Readiness;
 
 /// How long a refresh is waited for. A mint may take long; it is not dropped with the wait.
-const PATIENCE: Duration = Duration::from_secs(55);
+pub(super) const PATIENCE: Duration = Duration::from_secs(55);
 
 #[derive(Debug)]
 pub(super) struct Control {
@@ -113,25 +113,16 @@ impl Control {
         };
         json(status, &serde_json::json!({ "ready": ready, "message": readiness.words() }))
     }
-
-    fn admits(&self, peer: u32) -> bool {
-        let own = rustix::process::geteuid().as_raw();
-        self.uids.iter().any(|uid| match uid {
-            Uid::Own => peer == own || peer == 0,
-            Uid::Number(number) => peer == *number,
-        })
-    }
 }
 
 impl Handler for Control {
     async fn answer(&self, request: Request) -> Answer {
-        match request.uid {
-            Some(uid) if self.admits(uid) => {}
-            Some(uid) => {
-                let words = format!("uid {uid} may not use this socket: admin.uids does not list it");
-                return error(StatusCode::FORBIDDEN, &words);
-            }
-            None => return error(StatusCode::FORBIDDEN, "the caller's uid is not known"),
+        if !self.admits(request.uid) {
+            let words = match request.uid {
+                Some(uid) => format!("uid {uid} may not use this socket: admin.uids does not list it"),
+                None => "the caller's uid is not known".to_owned(),
+            };
+            return error(StatusCode::FORBIDDEN, &words);
         }
         match (request.path.as_str(), &request.method) {
             ("/v1/status", &Method::GET) => {
@@ -147,10 +138,19 @@ impl Handler for Control {
             ("/v1/refresh" | "/v1/drill" | "/v1/handover", _) => not_allowed("POST"),
             _ => error(
                 StatusCode::NOT_FOUND,
-                "there are GET /v1/status, GET /v1/live, GET /v1/ready, POST /v1/refresh, POST /v1/drill, \
-                 POST /v1/handover, POST /v1/ack and POST /v1/stale",
+                "this is the admin socket, with GET /v1/status, GET /v1/live, GET /v1/ready, POST /v1/refresh, \
+                 POST /v1/drill, POST /v1/handover, POST /v1/ack and POST /v1/stale",
             ),
         }
+    }
+
+    fn admits(&self, uid: Option<u32>) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        let Some(peer) = uid else { return false };
+        self.uids.iter().any(|uid| match uid {
+            Uid::Own => peer == own || peer == 0,
+            Uid::Number(number) => peer == *number,
+        })
     }
 
     fn refuse(&self, status: StatusCode, words: &str) -> Answer {

@@ -1,3 +1,5 @@
+mod bounds;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
@@ -320,6 +322,19 @@ async fn the_acknowledgement_socket_takes_nothing_else_from_anyone() {
     assert_eq!(running.ask("POST /v1/ack", &name).await.0, "400");
     let (status, answer) = running.ask("POST /v1/ack", &" ".repeat(ACK_BOUNDS.body + 1)).await;
     assert_eq!((status.as_str(), &answer["error"]), ("413", &"the body is larger than 4096 bytes".into()));
+}
+
+#[tokio::test]
+async fn who_asks_the_wrong_socket_is_told_which_one_it_is_and_which_one_is_wanted() {
+    let (_, answer) = admin(&[Uid::Own]).ask("GET /v1/secrets", "").await;
+    let said = answer["error"].as_str().unwrap();
+    assert!(said.starts_with("this is the admin socket") && said.contains("POST /v1/ack"), "{said}");
+    let (_, answer) = ack().ask("GET /v1/status", "").await;
+    let said = answer["error"].as_str().unwrap();
+    assert!(
+        said.starts_with("this is the application's socket") && said.contains("`admin.listen`"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

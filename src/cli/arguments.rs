@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::flags::{Flags, Form, SecretFlag, TemplateFlag};
+use crate::drill;
 #[cfg(feature = "explain")]
 use crate::explain::TermFlag;
 
@@ -115,7 +116,7 @@ pub(super) enum Command {
         /// Show it again every second.
         #[arg(long)]
         watch: bool,
-        /// As JSON.
+        /// As one JSON object; with `--watch` as one line of JSON each second.
         #[arg(long)]
         json: bool,
     },
@@ -179,9 +180,9 @@ pub(super) enum Command {
     Drill {
         #[command(flatten)]
         instance: Instance,
-        /// How long it lasts: at most 1h. A rotation lasts no time.
-        #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "1m", global = true)]
-        lasts: Duration,
+        /// How long it lasts: 1s to 1h, by default 1m. A rotation lasts no time.
+        #[arg(long = "for", value_name = "DURATION", value_parser = lasting, global = true)]
+        lasts: Option<Duration>,
         #[command(subcommand)]
         drill: Drill,
     },
@@ -337,7 +338,8 @@ pub(super) struct Instance {
     /// The configuration file of the running instance; may be repeated. Default: as for `run`.
     #[arg(short, long, value_name = "FILE", global = true)]
     pub(super) config: Vec<PathBuf>,
-    /// The socket to ask instead of the one that a configuration file names.
+    /// The socket to ask instead of the one that a configuration file names: for `ack` and `stale`
+    /// `..ack.sock` in the output directory, for all else that of `admin.listen`.
     #[arg(long, value_name = "PATH", conflicts_with = "config", value_parser = socket, global = true)]
     pub(super) socket: Option<PathBuf>,
 }
@@ -358,6 +360,13 @@ fn generation(text: &str) -> Result<u64, &'static str> {
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "expected a duration with its unit, such as 30s, 5m or 1h".to_owned())
+}
+
+/// Of a drill.
+fn lasting(text: &str) -> Result<Duration, String> {
+    let length = duration(text)?;
+    let possible = length.subsec_nanos() == 0 && !length.is_zero() && length <= drill::LONGEST;
+    possible.then_some(length).ok_or_else(|| "a drill lasts whole seconds, 1s to 1h".to_owned())
 }
 
 /// As in a configuration, or without its `unix:`.

@@ -1,5 +1,5 @@
 //! The commands that talk to a running instance. They read only where it listens, and that
-//! leniently: a broken file must not blind them.
+//! leniently: a broken file must not blind them. One that is named and is not there is a mistake.
 
 use std::time::Duration;
 
@@ -41,8 +41,8 @@ pub(super) fn refresh(instance: Instance, environment: &Environment, secrets: &[
     asking(instance, environment, async |client, _| match client.refresh(secrets).await {
         Ok(words) => {
             let lines: String = words.iter().map(|(name, words)| format!("{name}: {words}\n")).collect();
-            match (answer(&lines), words.values().any(|words| words.starts_with("failed"))) {
-                (Exit::Done, true) => Exit::Unavailable,
+            match (answer(&lines), words.values().all(|words| client::is_done(words))) {
+                (Exit::Done, false) => Exit::Unavailable,
                 (exit, _) => exit,
             }
         }
@@ -97,7 +97,12 @@ pub(super) fn stale(instance: Instance, environment: &Environment, secret: &str)
     })
 }
 
-pub(super) fn drill(instance: Instance, environment: &Environment, drill: &Drill, lasts: Duration) -> Exit {
+pub(super) fn drill(
+    instance: Instance,
+    environment: &Environment,
+    drill: &Drill,
+    lasts: Option<Duration>,
+) -> Exit {
     let (word, secret) = match drill {
         Drill::Outage { secret } => ("outage", Some(secret)),
         Drill::Deny { secret } => ("deny", Some(secret)),
@@ -105,10 +110,13 @@ pub(super) fn drill(instance: Instance, environment: &Environment, drill: &Drill
         Drill::Expire { secret } => ("expire", Some(secret)),
         Drill::Stop => ("stop", None),
     };
+    if lasts.is_some() && matches!(drill, Drill::Rotate { .. } | Drill::Stop) {
+        let _ = fail(Exit::Done, &format!("note: `drill {word}` lasts no time, so `--for` changes nothing"));
+    }
     asking(instance, environment, async |client, _| {
         match client.drill(word, secret.map(String::as_str), lasts).await {
-            Ok(words) => match (answer(&words), words.starts_with("failed")) {
-                (Exit::Done, true) => Exit::Unavailable,
+            Ok(words) => match (answer(&words), client::is_done(&words)) {
+                (Exit::Done, false) => Exit::Unavailable,
                 (exit, _) => exit,
             },
             Err(error) => failed(&error),
@@ -125,6 +133,10 @@ fn asking(
     let endpoints = match instance.socket {
         Some(socket) => client::Endpoints::at(socket),
         None => {
+            // Else another instance might be asked: the one at the default place.
+            if let Err(report) = config::named_are_there(&instance.config, environment) {
+                return fail(Exit::Configuration, &report);
+            }
             let found = config::endpoints(&config::locate(instance.config, environment), environment);
             client::Endpoints { admin: found.admin, telemetry: found.telemetry, ack: Some(found.acknowledge) }
         }

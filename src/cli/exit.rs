@@ -83,9 +83,10 @@ impl From<&Failure> for Exit {
 impl From<&ClientError> for Exit {
     fn from(error: &ClientError) -> Self {
         match error {
-            ClientError::NotRunning { .. } | ClientError::NotReady { .. } | ClientError::NoAnswer { .. } => {
-                Self::Unavailable
-            }
+            ClientError::NotRunning { .. }
+            | ClientError::NotReady { .. }
+            | ClientError::NotDone { .. }
+            | ClientError::NoAnswer { .. } => Self::Unavailable,
             ClientError::Forbidden { .. } => Self::Denied,
             ClientError::Off { .. } | ClientError::Refused { .. } => Self::Configuration,
         }

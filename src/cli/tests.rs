@@ -89,6 +89,7 @@ fn every_kind_of_failure_has_its_exit_code() {
         (ClientError::Off { key: "admin.listen" }, 78),
         (ClientError::NotRunning { target: why() }, 75),
         (ClientError::NotReady { why: why() }, 75),
+        (ClientError::NotDone { why: why() }, 75),
         (ClientError::NoAnswer { target: why(), why: why() }, 75),
         (ClientError::Forbidden { target: why(), why: why() }, 77),
         (ClientError::Refused { why: why() }, 78),

@@ -192,11 +192,33 @@ async fn what_goes_wrong_is_one_line_that_says_what_to_do() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
     });
     said.push(clean(asked.unwrap_err()));
+    for status in ["503 Service Unavailable", "504 Gateway Timeout"] {
+        let (asked, ()) = tokio::join!(client.refresh(&[]), async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 16\r\n\r\n{{\"error\": \"why\"}}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        said.push(clean(asked.unwrap_err()));
+    }
     let forbidden =
         ClientError::Forbidden { target: "unix:/DIR/admin.sock".to_owned(), why: "uid 7 may not".to_owned() };
     said.push(clean(forbidden));
     assert!(said.iter().all(|line| !line.contains('\n')));
     insta::assert_snapshot!("errors", said.join("\n"));
+}
+
+#[test]
+fn words_about_a_rotation_say_whether_it_is_done() {
+    for (words, done) in [
+        ("in place with generation 7", true),
+        ("the store has nothing new", true),
+        ("failed: fetch at provider \"vault\": no", false),
+        ("not done yet: it goes on", false),
+        ("not done: the process is ending", false),
+    ] {
+        assert_eq!(is_done(words), done, "{words}");
+    }
 }
 
 #[tokio::test]

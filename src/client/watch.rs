@@ -9,7 +9,7 @@ use tokio::signal::unix::{self, SignalKind};
 
 use super::screen::{Key, Screen, Taken};
 use super::view::{Line, Style, View, wrapped, write};
-use super::{Client, ClientError, table, write_json};
+use super::{Client, ClientError, table, write_json_line};
 use crate::admin::Report;
 use crate::clock::{Clock, Moment};
 use crate::events::words::human;
@@ -29,7 +29,7 @@ pub enum Form {
 }
 
 /// Shows what is held, again and again. On a terminal until `q`, Ctrl-C, a signal or its own end, and then the terminal is
-/// as it was; elsewhere, and as JSON, one block after the other until nobody reads on.
+/// as it was; elsewhere one block after the other, as JSON one line, until nobody reads on.
 ///
 /// # Errors
 /// The first question cannot be answered, and not for a reason that passes.
@@ -47,7 +47,7 @@ async fn stream(client: &Client, clock: &Clock, form: Form) -> Result<(), Client
         let mut block = Vec::new();
         let written = match (form, &frame.error) {
             (Form::Json, None) => {
-                frame.last.as_ref().map_or(Ok(()), |(report, _)| write_json(report, &mut block))
+                frame.last.as_ref().map_or(Ok(()), |(report, _)| write_json_line(report, &mut block))
             }
             // Whoever reads JSON reads no sentences.
             (Form::Json, Some((error, _))) => {

@@ -359,7 +359,14 @@ impl<'a> Checker<'a> {
 
     fn mismatch(&mut self, node: &Node, expected: &str, path: &KeyPath) -> Option<Value> {
         let message = format!("expected {expected}; found {}", found(node));
-        self.problems.push(Problem::new(Some(node.place.clone()), path.clone(), message));
+        let mut problem = Problem::new(Some(node.place.clone()), path.clone(), message);
+        if expected == "a list" && matches!(node.kind, Kind::Scalar(_)) && !node.is_null() {
+            problem = problem.help(match path.ends_with("command") {
+                true => r#"write ["PROGRAM", "ARGUMENT"]: no shell takes it apart"#,
+                false => "write it in brackets: [ … ]",
+            });
+        }
+        self.problems.push(problem);
         None
     }
 }

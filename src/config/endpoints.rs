@@ -42,7 +42,7 @@ pub fn endpoints(paths: &[PathBuf], environment: &Environment) -> Endpoints {
 
 /// The sections of a file: the whole of it where it parses, else each section that does.
 fn sections(path: &Path, environment: &Environment) -> Vec<Node> {
-    let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
+    let Ok(bytes) = super::bytes(path) else { return Vec::new() };
     let text = String::from_utf8_lossy(&bytes);
     let file: Arc<str> = path.display().to_string().into();
     let whole = tree::parse(&text, &file, 0);

@@ -61,6 +61,17 @@ pub fn locate(given: Vec<PathBuf>, environment: &Environment) -> Vec<PathBuf> {
     DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.exists()).into_iter().collect()
 }
 
+/// What is wrong where somebody names a file, by `-c` or `LEASEHOLD_CONFIG`, that is not there or cannot be
+/// read. What stands in it is not looked at.
+///
+/// # Errors
+/// Why, for each such file.
+pub fn named_are_there(given: &[PathBuf], environment: &Environment) -> Result<(), Report> {
+    let variable = environment.value(VARIABLE).filter(|_| given.is_empty()).map(PathBuf::from);
+    let problems: Vec<_> = given.iter().chain(&variable).filter_map(|path| bytes(path).err()).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Report::new(problems)) }
+}
+
 /// The environment's variables that these files put where a credential may stand: to be
 /// overwritten once they have been read. Files that cannot be read name none.
 pub fn secret_variables(paths: &[PathBuf]) -> BTreeSet<String> {
@@ -223,9 +234,15 @@ fn nothing_found() -> Problem {
 
 /// The text of a file, or why it cannot be had.
 fn read(path: &Path) -> Result<String, Problem> {
-    let wrong = |why: &str| {
-        Problem::new(None, KeyPath::default(), format!("the configuration {} {why}", path.display()))
-    };
+    String::from_utf8(bytes(path)?).map_err(|_| wrong(path, "is not UTF-8 text"))
+}
+
+fn wrong(path: &Path, why: &str) -> Problem {
+    Problem::new(None, KeyPath::default(), format!("the configuration {} {why}", path.display()))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Problem> {
+    let wrong = |why: &str| wrong(path, why);
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => wrong("does not exist"),
         std::io::ErrorKind::PermissionDenied => {
@@ -240,8 +257,7 @@ fn read(path: &Path) -> Result<String, Problem> {
     if metadata.len() > LARGEST {
         return Err(wrong("is larger than 4 MiB"));
     }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text"))
+    std::fs::read(path).map_err(unreadable)
 }
 
 #[cfg(test)]

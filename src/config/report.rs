@@ -156,6 +156,11 @@ impl KeyPath {
         &self.0
     }
 
+    /// Whether it leads to a key of that name.
+    pub(super) fn ends_with(&self, name: &str) -> bool {
+        matches!(self.0.last(), Some(Segment::Key(key)) if key == name)
+    }
+
     /// One step into a mapping.
     #[must_use]
     pub(super) fn key(&self, key: &str) -> Self {

@@ -209,6 +209,11 @@ impl Keeper {
         if optional && (absent || (unreachable && kept.slot.newest().is_none())) {
             self.leave_out(name, if absent { "it does not exist" } else { UNREACHABLE });
         }
+        if let Some(kept) = self.secrets.get_mut(name) {
+            for waiting in kept.waiting.drain(..) {
+                let _ = waiting.send(super::Refreshed::Failed(error.to_string()));
+            }
+        }
         let nearest = self.nearest_end(name);
         self.note_health(&error, group, nearest, now);
         let session_end = self.sessions.current().and_then(|held| held.end());
@@ -224,9 +229,6 @@ impl Keeper {
         }
         kept.slot.fetch_retry = retry;
         kept.error = Some(last_error(&error, retry.count, now));
-        for waiting in kept.waiting.drain(..) {
-            let _ = waiting.send(super::Refreshed::Failed(error.to_string()));
-        }
         self.links.events.emit(&Event::Failed {
             secret: Some(name),
             error: &error,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use leasehold_core::{Effect, Error, Kind, Operation};
 
-use super::{Keeper, MOST_IN_FLIGHT, MOST_MINTING, Phase, Work};
+use super::{Keeper, MOST_IN_FLIGHT, MOST_MINTING, Phase, Refreshed, Work};
 use crate::clock::Moment;
 use crate::events::Event;
 use crate::schedule::{self, Action};
@@ -91,6 +91,27 @@ impl Keeper {
                 self.gate.reached();
             }
             _ => self.gate.reached(),
+        }
+        self.tell_who_waits_behind(error, group);
+    }
+
+    /// Whoever asked for a `refresh` of what is held back by this error hears of it now; it is done once the
+    /// store lets it.
+    fn tell_who_waits_behind(&mut self, error: &Error, group: &str) {
+        for kept in self.secrets.values_mut() {
+            let held_back = match error.kind {
+                Kind::Unavailable => true,
+                Kind::Throttled => {
+                    error.operation == Operation::Fetch
+                        && self.provider.describe(&kept.plan.reference).group == group
+                }
+                _ => false,
+            };
+            if held_back && kept.slot.busy.is_none() && kept.slot.candidate.is_none() {
+                for waiting in kept.waiting.drain(..) {
+                    let _ = waiting.send(Refreshed::Failed(format!("not tried yet, after: {error}")));
+                }
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use rustix::termios::{Action, LocalModes, tcflow, tcgetattr};
 use serde_json::{Value, json};
 
-use crate::lifecycle::given::{Place, SOON};
+use crate::lifecycle::given::{Place, SOON, ask};
 use crate::terminal::Terminal;
 
 /// For the end of what has nothing to wait for.
@@ -246,7 +246,16 @@ fn elsewhere_it_ends_by_a_signal_or_when_nobody_reads_on() {
     let socket = place.admin().display().to_string();
     let mut watcher =
         harness::Leasehold::command(["status", "--watch", "--json", "--socket", &socket]).start();
-    eventually("two blocks", SOON, || watcher.stdout().lines().count() >= 2);
+    let reports = eventually("two reports", SOON, || {
+        let said = watcher.stdout();
+        let whole = said.rfind('\n').map_or("", |end| &said[..end]);
+        let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+        (lines.len() >= 2).then_some(lines)
+    });
+    for report in reports {
+        let report: Value = serde_json::from_str(&report).expect("one object a line");
+        assert_eq!(report["secrets"]["db"]["state"], "held", "{report}");
+    }
     watcher.signal(Signal::TERM);
     assert_eq!(watcher.wait(END), Exit::Signal(Signal::TERM.as_raw()));
 
@@ -258,6 +267,24 @@ fn elsewhere_it_ends_by_a_signal_or_when_nobody_reads_on() {
         .unwrap();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(ended.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+#[test]
+fn an_instance_that_goes_away_is_a_line_of_json_with_nothing_but_why() {
+    let (place, running) = held();
+    let socket = place.admin().display().to_string();
+    let watcher = harness::Leasehold::command(["status", "--watch", "--json", "--socket", &socket]).start();
+    eventually("a report", SOON, || watcher.stdout().contains('\n'));
+    drop(running);
+    let line = eventually("it is away", SOON, || {
+        let said = watcher.stdout();
+        said.split_inclusive('\n')
+            .find(|line| line.starts_with("{\"error\"") && line.ends_with('\n'))
+            .map(str::to_owned)
+    });
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let fields = line.as_object().unwrap();
+    assert!(fields.len() == 1 && fields["error"].as_str().unwrap().contains("nothing listens"), "{line}");
 }
 
 #[test]
@@ -302,4 +329,69 @@ fn every_drill_of_the_page_is_played_shown_and_stopped() {
         assert!(played().is_null(), "{command}");
     }
     assert_eq!(ask("refresh db").exit, Exit::Code(0), "all is as before");
+}
+
+#[test]
+fn a_refresh_of_all_while_the_store_is_away_names_each_and_ends_with_75() {
+    let place = Place::new();
+    place.configure(json!({
+        "providers": { "store": { "type": "mock", "ttl": "10m" } },
+        "secrets": {
+            "api": { "provider": "store", "path": "kv/api" },
+            "db": { "provider": "store", "path": "database/creds/web" },
+        },
+        "admin": { "drills": true },
+    }));
+    let mut running = place.run();
+    place.await_file("db/username", &mut running);
+    let told = |command: &[&str]| place.command(command).finish(SOON);
+    assert_eq!(told(&["drill", "outage", "db"]).exit, Exit::Code(0));
+    // From the second time on one thing at a time is tried, and each failure makes the pauses longer.
+    for _ in 0..7 {
+        let told = told(&["refresh"]);
+        assert_eq!(told.exit, Exit::Code(75), "{told:?}");
+        let lines: Vec<&str> = told.stdout.lines().collect();
+        let failed = |name: &str| lines.iter().any(|line| line.starts_with(&format!("{name}: failed: ")));
+        assert!(lines.len() == 2 && failed("api") && failed("db"), "{told:?}");
+    }
+}
+
+#[test]
+fn drills_are_refused_unless_the_configuration_says_so() {
+    let (place, _running) = held();
+    for command in [&["drill", "outage", "db"][..], &["drill", "rotate", "db"], &["drill", "stop"]] {
+        let told = place.command(command).finish(SOON);
+        assert_eq!(told.exit, Exit::Code(78), "{told:?}");
+        assert!(told.stderr.contains("drills are off: set `admin.drills: true`"), "{told:?}");
+    }
+    let body = r#"{"drill": "outage", "secret": "db", "seconds": 60}"#;
+    let answer = ask(&place.admin(), "POST", "/v1/drill", body);
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("drills are off"), "{answer}");
+    let status = place.command(&["status", "--json"]).finish(SOON).stdout;
+    assert!(serde_json::from_str::<Value>(&status).unwrap()["drill"].is_null(), "{status}");
+}
+
+#[test]
+fn how_long_a_drill_lasts_is_refused_or_said_where_it_makes_no_sense() {
+    let (place, _running) = held();
+    for length in ["500ms", "0s", "1500ms", "2h"] {
+        let told = place.command(&["drill", "outage", "db", "--for", length]).finish(SOON);
+        assert_eq!(told.exit, Exit::Code(2), "{length}: {told:?}");
+        assert!(told.stderr.contains("a drill lasts whole seconds, 1s to 1h"), "{length}: {told:?}");
+    }
+    let told = place.command(&["drill", "rotate", "db", "--for", "2m"]).finish(SOON);
+    assert!(told.stderr.contains("`drill rotate` lasts no time, so `--for` changes nothing"), "{told:?}");
+}
+
+#[test]
+fn a_configuration_that_is_named_and_not_there_is_said_and_nobody_is_asked() {
+    let place = Place::new();
+    let nowhere = place.folder.join("nowhere.yaml").display().to_string();
+    for command in
+        [&["status"][..], &["refresh"], &["probe", "live"], &["ack"], &["stale", "db"], &["handover"]]
+    {
+        let told = harness::Leasehold::command(command.iter().copied().chain(["-c", &nowhere])).finish(SOON);
+        assert_eq!(told.exit, Exit::Code(78), "{told:?}");
+        assert!(told.stderr.contains(&format!("the configuration {nowhere} does not exist")), "{told:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What `status`, `refresh` and `probe` find out, however broken a file is.
 
 use super::super::endpoints::{Endpoints, endpoints};
+use super::super::named_are_there;
 use super::{Files, environment};
 
 const SECTIONS: &str = "
@@ -47,7 +48,6 @@ fn what_makes_no_sense_is_as_if_it_were_not_written() {
     };
     assert_eq!(found("admin: { listen: nowhere }\ntelemetry: [x]\noutput: { directory: here }\n"), defaults);
     assert_eq!(found(""), defaults);
-    assert_eq!(endpoints(&["/nowhere/at/all.yaml".into()], &environment(&[])), defaults);
     let off = found("admin: { listen: off }\ntelemetry: { listen: off }\n");
     assert_eq!((off.admin, off.telemetry), (None, None));
 }
@@ -59,4 +59,19 @@ fn several_files_are_looked_through() {
         ("team.yaml", "admin: { listen: unix:/run/app/admin.sock }\noutput: { directory: /run/app/live }\n"),
     ]);
     assert_eq!(endpoints(&files.paths, &environment(&[])), expected());
+}
+
+#[test]
+fn a_file_that_is_named_has_to_be_there_whatever_stands_in_it() {
+    let files = Files::of(&[("broken.yaml", "secrets: {{{\n")]);
+    let missing = "/nowhere/at/all.yaml".into();
+    let named = |given: &[std::path::PathBuf], variable: &[(&str, &str)]| {
+        named_are_there(given, &environment(variable)).map_err(|report| report.first_line())
+    };
+    let variable = [("LEASEHOLD_CONFIG", "/nowhere/at/all.yaml")];
+    let said = Err("the configuration /nowhere/at/all.yaml does not exist".to_owned());
+    assert_eq!(named(&[], &[]), Ok(()), "the default places may be empty");
+    assert_eq!(named(&files.paths, &variable), Ok(()), "a file that is given is read instead");
+    assert_eq!(named(&[], &variable), said);
+    assert_eq!(named(&[files.paths[0].clone(), missing], &[]), said);
 }

@@ -6,7 +6,7 @@ use leasehold_core::{Kind, Operation};
 use leasehold_mock::Fault;
 
 use super::rig::{Setup, scratch};
-use crate::keeper::Fatal;
+use crate::keeper::{Fatal, Refreshed};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -269,4 +269,42 @@ async fn a_denial_that_comes_late_and_under_an_older_session_costs_no_further_lo
     tokio::join!(rig.refresh("queue"), rig.refresh("db"), late);
     rig.pass(20 * SECOND).await;
     assert_eq!(rig.mock.requests(Operation::Login), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_a_refresh_behind_an_unreachable_store_is_answered_at_once() {
+    let mut rig =
+        Setup { secrets: vec![("api", "kv/api"), ("db", "database/creds/web")], ..Setup::default() }.start();
+    rig.is_ready().await;
+    rig.mock.fail(Fault::new(Kind::Unavailable));
+    // From the second time on one thing at a time is tried.
+    for _ in 0..5 {
+        let start = rig.now();
+        for answer in <[_; 2]>::from(tokio::join!(rig.refresh("api"), rig.refresh("db"))) {
+            assert!(
+                matches!(&answer, Refreshed::Failed(why) if why.contains("fetch at provider")),
+                "{answer:?}"
+            );
+        }
+        assert!(rig.now().since(start) < SECOND);
+    }
+    rig.mock.heal();
+    rig.until("both are fetched, as was asked", |rig| {
+        ["api", "db"].iter().all(|name| rig.secret(name).error.is_none())
+    })
+    .await;
+    assert_eq!(rig.mock.mints("database/creds/web"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_always_fails_does_not_keep_another_from_being_tried() {
+    let mut rig =
+        Setup { secrets: vec![("api", "kv/api"), ("db", "database/creds/web")], ..Setup::default() }.start();
+    rig.is_ready().await;
+    // To us it looks as if the whole store were away.
+    rig.mock.fail(Fault::new(Kind::Unavailable).at("kv/api"));
+    assert!(matches!(rig.refresh("api").await, Refreshed::Failed(_)));
+    tokio::join!(rig.refresh("api"), rig.refresh("db"));
+    rig.pass(130 * SECOND).await;
+    assert_eq!(rig.mock.mints("database/creds/web"), 2);
 }

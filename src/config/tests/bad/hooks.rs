@@ -26,6 +26,7 @@ fn mistakes_about_actions_are_said() {
         ("nobody acknowledges", "lifecycle: { acknowledge: { from: [] } }\n"),
         ("somebody acknowledges twice", "lifecycle: { acknowledge: { from: [web, web] } }\n"),
         ("command as text", "on_change: [{ command: /bin/reload }]\n"),
+        ("command as text in quotes", "verify: { command: \"/bin/try it\" }\n"),
         ("http with a user", "on_change: [{ http: { url: 'http://me:pass@127.0.0.1:8080/' } }]\n"),
         (
             "http with wrong parts",
