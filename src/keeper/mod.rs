@@ -334,12 +334,7 @@ impl Keeper {
             }
         }
         due.extend(self.session_file_due(now).map(|at| (at, Work::OfferSession)));
-        // Where one thing at a time may be tried, what failed less often goes first.
-        let failures = |work: &Work| match work {
-            Work::Secret(name, _) => self.secrets.get(name).map_or(0, |kept| kept.slot.fetch_retry.count),
-            _ => 0,
-        };
-        due.sort_by_cached_key(|(at, work)| (*at, failures(work)));
+        due.sort_by_key(|(at, _)| *at);
         due
     }
 

@@ -295,16 +295,3 @@ async fn whoever_asks_for_a_refresh_behind_an_unreachable_store_is_answered_at_o
     .await;
     assert_eq!(rig.mock.mints("database/creds/web"), 2);
 }
-
-#[tokio::test(start_paused = true)]
-async fn one_that_always_fails_does_not_keep_another_from_being_tried() {
-    let mut rig =
-        Setup { secrets: vec![("api", "kv/api"), ("db", "database/creds/web")], ..Setup::default() }.start();
-    rig.is_ready().await;
-    // To us it looks as if the whole store were away.
-    rig.mock.fail(Fault::new(Kind::Unavailable).at("kv/api"));
-    assert!(matches!(rig.refresh("api").await, Refreshed::Failed(_)));
-    tokio::join!(rig.refresh("api"), rig.refresh("db"));
-    rig.pass(130 * SECOND).await;
-    assert_eq!(rig.mock.mints("database/creds/web"), 2);
-}
