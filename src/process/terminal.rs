@@ -5,6 +5,10 @@
 //! not at all. Where it is stopped, we give the terminal back and stop, too, so that the shell sees its job
 //! stop; continued, we hand it on again. In a pipeline the terminal belongs to all of its members: there
 //! the command stays in our group, and the keys reach it and us at once.
+//!
+//! As PID 1 of a PID namespace we may be in a group of outside, which has no number here: the foreground could
+//! be given away, and never be taken back. We then make a group of our own; the shell outside takes the
+//! terminal when we have ended, as shells do. Not PID 1, we are not alone in that group: it is as in a pipeline.
 
 use std::io::IsTerminal as _;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
@@ -50,13 +54,22 @@ pub(super) enum Aside {
 impl Seat {
     /// Looks for the terminal that we were started at.
     pub(super) fn find() -> Self {
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let Ok(terminal) = rustix::fs::open("/dev/tty", flags, Mode::empty()) else { return Self::Apart };
-        if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        let is_all = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        if is_all && (ours() != OUTSIDE || std::process::id() == 1) {
             // From the background we give the terminal back and write our log. The command has the signal's
             // default again.
             // SAFETY: to ignore a signal runs nothing.
             unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
+            if ours() == OUTSIDE {
+                let is_front = is_ours(&terminal);
+                // SAFETY: it takes numbers.
+                unsafe { libc::setpgid(0, 0) };
+                if is_front {
+                    set(&terminal, ours());
+                }
+            }
             return Self::Front(Front { terminal, given: AtomicBool::new(false) });
         }
         match is_ours(&terminal) {
@@ -142,7 +155,16 @@ impl Seat {
 /// Whether our group is the terminal's foreground.
 fn is_ours(terminal: &OwnedFd) -> bool {
     // SAFETY: the descriptor is open.
-    unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) == ours() }
+    let front = unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) };
+    front == ours() && (front != OUTSIDE || may_read(terminal))
+}
+
+/// Whether the kernel lets our group read the terminal, which only the foreground may. Nothing is read.
+fn may_read(terminal: &OwnedFd) -> bool {
+    // Else the kernel would stop our group for the question. The command has the signal's default again.
+    // SAFETY: to ignore a signal runs nothing.
+    unsafe { libc::signal(libc::SIGTTIN, libc::SIG_IGN) };
+    rustix::io::read(terminal, &mut [0_u8; 0]) != Err(rustix::io::Errno::IO)
 }
 
 /// Whether it gives its reader single keys and not whole lines.
@@ -154,8 +176,12 @@ fn reads_keys(terminal: &OwnedFd) -> bool {
     told && modes.c_lflag & libc::ICANON == 0
 }
 
+/// The number of every process group that is not in our PID namespace.
+const OUTSIDE: libc::pid_t = 0;
+
 fn ours() -> libc::pid_t {
-    rustix::process::getpgrp().as_raw_nonzero().get()
+    // SAFETY: it takes nothing and always succeeds.
+    unsafe { libc::getpgrp() }
 }
 
 fn set(terminal: &OwnedFd, group: libc::pid_t) {

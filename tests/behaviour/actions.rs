@@ -33,6 +33,11 @@ impl Told {
     #[track_caller]
     fn start(stage: Stage, lifecycle: &str, actions: &str) -> Self {
         let config = configured(&stage, lifecycle, actions);
+        Self::running(stage, config)
+    }
+
+    #[track_caller]
+    fn running(stage: Stage, config: PathBuf) -> Self {
         // Of what is in our environment, nothing gets into that of a command.
         let running =
             leasehold("run", &config).env("VAULT_TOKEN", "not-for-actions").env("OURS", "yes").start();

@@ -48,15 +48,18 @@ fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+/// Scripts, and the codes that they end with.
+const ENDS: [(&str, i32); 5] = [
+    ("exit 0", 0),
+    ("exit 3", 3),
+    ("exit 255", 255),
+    ("kill -KILL $$", 128 + 9),
+    ("kill -TERM $$; sleep 60", 128 + 15),
+];
+
 #[test]
 fn it_ends_with_the_commands_code_or_128_and_its_signal() {
-    for (script, code) in [
-        ("exit 0", 0),
-        ("exit 3", 3),
-        ("exit 255", 255),
-        ("kill -KILL $$", 128 + 9),
-        ("kill -TERM $$; sleep 60", 128 + 15),
-    ] {
+    for (script, code) in ENDS {
         let place = Place::new();
         place.configure(quiet());
         let ended = sh(&place, script).finish(SOON);

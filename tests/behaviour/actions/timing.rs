@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use harness::stalls;
 
@@ -44,6 +44,82 @@ fn a_command_that_hangs_holds_up_no_renewal_and_no_other_action() {
     assert!(after == before || stalled, "renewed, not replaced: {}", told.log());
     assert!(lives || stalled, "{}", told.log());
     assert!(hanging.exists(), "{}", told.log());
+    told.end();
+    eventually("it ended with leasehold", SOON, || !hanging.exists());
+}
+
+/// When what happened so long after 1970 did, by the clock that stalls are told by.
+fn instant(since_1970: Duration) -> Instant {
+    let ago = SystemTime::UNIX_EPOCH.elapsed().unwrap().saturating_sub(since_1970);
+    Instant::now().checked_sub(ago).unwrap()
+}
+
+#[test]
+fn beside_a_slow_a_hanging_and_a_failing_action_all_leases_are_renewed_on_time() {
+    const TTL: Duration = Duration::from_secs(12);
+    /// Before the end of a lease a renewal has to be asked for.
+    const ROOM: Duration = Duration::from_secs(2);
+    let actions = r#"
+  - name: slow
+    command: ["sleep", "60"]
+    timeout: 2m
+  - name: hangs
+    command: ["sh", "-c", "echo $$ > FOLDER/part; mv FOLDER/part FOLDER/pid; exec sleep 600"]
+    timeout: 10m
+  - name: fails
+    command: ["sh", "-c", "echo >> FOLDER/tries; exit 1"]
+    retries: 6
+"#;
+    stalls();
+    let mark = vault().audit().mark();
+    let stage = stage("unhurried", &format!("{TTL:?}"));
+    let config = configured(&stage, ", acknowledge: none", actions);
+    let another = format!("secrets:\n  other: {{ provider: vault, path: {} }}\n", stage.creds);
+    let text = fs::read_to_string(&config).unwrap().replacen("secrets:\n", &another, 1);
+    let text = text.replacen("files:\n", "files:\n  other: { secret: other, field: username }\n", 1);
+    fs::write(&config, text).unwrap();
+    let told = Told::running(stage, config);
+    told.rotate();
+    let begun = Instant::now();
+    let pid = eventually("it hangs", SOON, || fs::read_to_string(told.stage.folder.join("pid")));
+    let hanging = Path::new("/proc").join(pid.trim());
+    let leases = || {
+        let status = told.status();
+        ["db", "other"].map(|name| status["secrets"][name]["lease"].as_str().unwrap().to_owned())
+    };
+    let held = leases();
+    assert_ne!(held[0], held[1]);
+
+    eventually("the slow one is done", Duration::from_secs(90), || {
+        let log = told.log();
+        if log.contains("announced generation 2: slow (command sleep)") { Ok(()) } else { Err(log) }
+    });
+    assert!(begun.elapsed() > Duration::from_secs(59), "{}", told.log());
+    assert!(hanging.exists(), "{}", told.log());
+    told.says(["could not announce generation 2: fails (command sh): it ended with exit code 1"]);
+    assert_eq!(fs::read_to_string(told.stage.folder.join("tries")).unwrap().lines().count(), 7);
+
+    let lost = stalls().lost(begun, Instant::now());
+    assert!(leases() == held || lost > ROOM, "none is replaced: {}", told.log());
+    let entries = vault().audit().since(mark);
+    for lease in held {
+        let of_it = entries.iter().filter(|entry| !entry.refused()).filter(|entry| {
+            entry.line["response"]["secret"]["lease_id"] == *lease
+                || entry.path == "sys/leases/renew" && entry.line["request"]["data"]["lease_id"] == *lease
+        });
+        // Minted, renewed again and again, and now.
+        let mut last = None;
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let times = of_it.map(|entry| (entry.asked, entry.at)).chain([(now, now)]).collect::<Vec<_>>();
+        for (asked, answered) in &times {
+            if let Some(lives_from) = last.replace(*answered) {
+                let waited = asked.saturating_sub(lives_from);
+                let lost = stalls().lost(instant(lives_from), instant(*asked));
+                assert!(waited <= TTL - ROOM + lost, "{lease}: {waited:?}, {lost:?} lost\n{}", told.log());
+            }
+        }
+        assert!(times.len() >= 7 || lost > ROOM, "{lease}: {times:?}");
+    }
     told.end();
     eventually("it ended with leasehold", SOON, || !hanging.exists());
 }

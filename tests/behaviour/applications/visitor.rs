@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use harness::{TlsClient, tls};
 use leasehold_harness as harness;
 
-const PACE: Duration = Duration::from_millis(10);
+pub(super) const PACE: Duration = Duration::from_millis(10);
 
-/// What a client went through that makes a new handshake every 10 ms.
+/// What a client went through that makes a new handshake every 10 ms, or as soon as the last is done where the
+/// server takes longer.
 #[derive(Debug, Default)]
 pub(super) struct Life {
     pub(super) handshakes: usize,
@@ -23,9 +24,18 @@ pub(super) struct Life {
     pub(super) served: Vec<String>,
     /// How many handshakes in a row were served what was in place.
     pub(super) settled: usize,
+    /// From the start of each handshake to that of the next.
+    gaps: Vec<Duration>,
 }
 
 impl Life {
+    /// The median of the time from one handshake to the next: what the machine stood still for is not in it.
+    pub(super) fn pace(&self) -> Duration {
+        let mut gaps = self.gaps.clone();
+        gaps.sort_unstable();
+        gaps[gaps.len() / 2]
+    }
+
     /// Notes what is in place; its number among all that were.
     fn look(&mut self, certificate: &Path) -> usize {
         let pem = fs::read_to_string(certificate).unwrap();
@@ -55,13 +65,16 @@ pub(super) fn visit(
     life: &Mutex<Life>,
     stop: &AtomicBool,
 ) {
+    let mut last = None;
     while !stop.load(Ordering::Relaxed) {
         let start = Instant::now();
+        let gap = last.replace(start).map(|last| start.duration_since(last));
         let before = life.lock().unwrap().look(certificate);
         let outcome = client.handshake(server);
         let mut life = life.lock().unwrap();
         let now = life.look(certificate);
         life.handshakes += 1;
+        life.gaps.extend(gap);
         match outcome {
             Err(why) => life.failures.push(why),
             Ok(serial) => {

@@ -5,12 +5,12 @@ use crate::terminal::Terminal;
 use harness::leasehold::binary;
 
 /// The line that starts a command under leasehold.
-fn line(place: &Place, command: &str) -> String {
+pub(super) fn line(place: &Place, command: &str) -> String {
     let config = place.folder.join("leasehold.yaml");
     format!("{} exec -c {} -- {command}", binary().display(), config.display())
 }
 
-fn place() -> Place {
+pub(super) fn place() -> Place {
     let place = Place::new();
     let mut config = quiet();
     config["log"] = json!({ "level": "warn" });
@@ -19,19 +19,17 @@ fn place() -> Place {
 }
 
 /// A program that says when it begins, is continued, and is interrupted.
-fn talker(place: &Place) -> String {
+pub(super) fn talker(place: &Place) -> String {
     let script = "trap 'echo interrupted; exit 6' INT\ntrap 'echo goes on' CONT\necho begun\nwhile :; do sleep 0.1; done\n";
     format!("sh {}", place.file("talker", script).display())
 }
 
-#[test]
-fn a_shell_with_job_control_is_usable_under_it() {
-    let place = place();
-    let terminal = Terminal::open(&place.folder);
-    terminal.prompts("outer$");
-    terminal.keys(&[&line(&place, "env PS1='inner$ ' bash --norc -i"), "Enter"]);
+/// A shell that prompts with `inner$` takes a program, its stop, its return and its interruption, and ends
+/// with 4.
+#[track_caller]
+pub(super) fn controls_jobs(terminal: &Terminal, place: &Place) {
     terminal.prompts("inner$");
-    terminal.keys(&[&talker(&place), "Enter"]);
+    terminal.keys(&[&talker(place), "Enter"]);
     terminal.shows("\nbegun");
     terminal.keys(&["C-z"]);
     terminal.shows("Stopped");
@@ -44,9 +42,24 @@ fn a_shell_with_job_control_is_usable_under_it() {
     terminal.keys(&["echo user=$DB_USER-", "Enter"]);
     terminal.shows("user=v-");
     terminal.keys(&["exit 4", "Enter"]);
+}
+
+/// Its shell has the terminal again, and this code of what it ran.
+#[track_caller]
+pub(super) fn ended_with(terminal: &Terminal, code: i32) {
     terminal.prompts("outer$");
     terminal.keys(&["echo code=$?", "Enter"]);
-    terminal.shows("code=4");
+    terminal.shows(&format!("\ncode={code}"));
+}
+
+#[test]
+fn a_shell_with_job_control_is_usable_under_it() {
+    let place = place();
+    let terminal = Terminal::open(&place.folder);
+    terminal.prompts("outer$");
+    terminal.keys(&[&line(&place, "env PS1='inner$ ' bash --norc -i"), "Enter"]);
+    controls_jobs(&terminal, &place);
+    ended_with(&terminal, 4);
 }
 
 #[test]
@@ -65,9 +78,7 @@ fn a_stopped_command_gives_the_terminal_to_the_shell_above_and_goes_on() {
     terminal.shows("\ngoes on");
     terminal.keys(&["C-c"]);
     terminal.shows("interrupted");
-    terminal.prompts("outer$");
-    terminal.keys(&["echo code=$?", "Enter"]);
-    terminal.shows("code=6");
+    ended_with(&terminal, 6);
 }
 
 #[test]
@@ -77,9 +88,7 @@ fn top_draws_and_reads_keys_under_it() {
     terminal.keys(&[&line(&place, "top"), "Enter"]);
     terminal.shows("load average");
     terminal.keys(&["q"]);
-    terminal.prompts("outer$");
-    terminal.keys(&["echo code=$?", "Enter"]);
-    terminal.shows("code=0");
+    ended_with(&terminal, 0);
 }
 
 /// A program that draws a screen and waits for a key, beside a store that is away before the first renewal.

@@ -1,9 +1,13 @@
 //! Restarts, on short leases.
 
 use harness::stalls;
+use rustix::process::Pid;
 
+use super::namespace::{UNSHARED, first};
+use super::terminal::{ended_with, line};
 use super::*;
 use crate::stage::{Rights, Stage};
+use crate::terminal::Terminal;
 
 /// A command that cannot be there twice, and says each start. One that is killed leaves its lock: it has to be
 /// given the time to end by itself.
@@ -26,17 +30,64 @@ fn a_rotation_restarts_the_command_and_never_are_there_two() {
     let place = Place::new();
     place.configure(short("4s"));
     let mut running = sh(&place, ALONE).start();
+    let pid = running.pid();
+    restarts(&place, &mut running, |_| pid);
+}
+
+#[test]
+fn as_pid_1_a_rotation_restarts_the_command_and_never_are_there_two() {
+    if !harness::tmpfs::root("a PID namespace") {
+        return;
+    }
+    let place = Place::new();
+    place.configure(short("4s"));
+    let mut running = sh(&place, ALONE).under(UNSHARED).start();
+    restarts(&place, &mut running, first);
+}
+
+/// The command is started three times, each with another credential, and ends when leasehold, which has this
+/// process id, is told to.
+#[track_caller]
+fn restarts(place: &Place, running: &mut Running, leasehold: impl Fn(&Running) -> Pid) {
     let starts = place.folder.join("starts");
     eventually("three starts", Duration::from_secs(30), || {
         if lines(&starts).len() >= 3 { Ok(()) } else { Err(running.stderr()) }
     });
-    running.signal(Signal::TERM);
+    rustix::process::kill_process(leasehold(running), Signal::TERM).unwrap();
     assert_eq!(running.wait(SOON), Exit::Code(0), "{}", running.stderr());
     let mut users = lines(&starts);
     let count = users.len();
     users.dedup();
     assert_eq!(users.len(), count, "each has another credential");
     assert!(!place.folder.join("twice").exists());
+}
+
+#[test]
+fn restarted_as_pid_1_at_a_terminal_the_command_has_it_again() {
+    if !harness::tmpfs::root("a PID namespace") {
+        return;
+    }
+    let place = Place::new();
+    let mut config = short("4s");
+    config["log"] = json!({ "level": "warn" });
+    place.configure(config);
+    let (starts, typed) = (place.folder.join("starts"), place.folder.join("typed"));
+    let script = format!("echo $DB_USER >> {}\nexec cat >> {}\n", starts.display(), typed.display());
+    let command = format!("sh {}", place.file("typist", &script).display());
+    let terminal = Terminal::open(&place.folder);
+    terminal.prompts("outer$");
+    terminal.keys(&[&format!("{} {}", UNSHARED.join(" "), line(&place, &command)), "Enter"]);
+    for count in [1, 3] {
+        eventually("it is started again", Duration::from_secs(30), || {
+            if lines(&starts).len() >= count { Ok(()) } else { Err(terminal.tmux(&["capture-pane", "-p"])) }
+        });
+        let word = format!("word-{count}");
+        terminal.keys(&[&word, "Enter"]);
+        eventually("it reads", SOON, || lines(&typed).last() == Some(&word));
+    }
+    // Its input ends, and so does it.
+    terminal.keys(&["C-d"]);
+    ended_with(&terminal, 0);
 }
 
 #[test]

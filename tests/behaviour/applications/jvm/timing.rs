@@ -86,8 +86,9 @@ fn no_handshake_of_a_jvm_fails_over_twelve_rotations_and_openssl_reads_each_keys
     });
     let life = life.into_inner().unwrap();
     println!(
-        "{} handshakes, {} failed, {} certificates served",
+        "{} handshakes, one in {:?}, {} failed, {} certificates served",
         life.handshakes,
+        life.pace(),
         life.failures.len(),
         life.served.len(),
     );

@@ -5,7 +5,7 @@ use harness::{Nginx, TlsClient, eventually, vault};
 use leasehold_harness as harness;
 use serde_json::json;
 
-use super::super::visitor::{Ending, Life, visit};
+use super::super::visitor::{Ending, Life, PACE, visit};
 use super::super::{Page, Scene, replaced};
 use crate::SOON;
 
@@ -50,8 +50,9 @@ fn no_handshake_fails_over_twenty_rotations_and_what_is_served_is_one_of_two() {
     });
     let life = life.into_inner().unwrap();
     println!(
-        "{} handshakes, {} failed, {} certificates served",
+        "{} handshakes, one in {:?}, {} failed, {} certificates served",
         life.handshakes,
+        life.pace(),
         life.failures.len(),
         life.served.len(),
     );
@@ -59,6 +60,7 @@ fn no_handshake_fails_over_twenty_rotations_and_what_is_served_is_one_of_two() {
     assert_eq!(life.served, life.placed, "each was served, in their order");
     assert_eq!(life.served.len(), ROTATIONS + 1);
     assert!(life.handshakes >= ROTATIONS * 10, "{} handshakes", life.handshakes);
+    assert!(life.pace() < PACE * 3 / 2, "one handshake in {:?}", life.pace());
     assert!(!nginx.log().contains("[emerg]"), "{}", nginx.log());
     sidecar.end();
 }
