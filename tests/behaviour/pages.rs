@@ -98,6 +98,37 @@ fn the_command_of_the_page_on_exec_gets_a_credential_and_nothing_is_left() {
 }
 
 #[test]
+fn without_files_each_line_of_the_page_on_exec_says_that_a_credential_was_refused() {
+    let page = Page::at("docs/exec.md");
+    let desk = Desk::new();
+    let (config, socket) = (desk.path("leasehold.yaml"), desk.path("admin.sock"));
+    let own = json!({
+        "providers": { "store": { "type": "mock", "ttl": "10m" } },
+        "secrets": { "db": { "provider": "store", "path": "database/creds/web" } },
+        "files": {},
+        "env": { "PGUSER": "{{ db.username }}" },
+        "admin": { "listen": format!("unix:{socket}") },
+        "telemetry": { "listen": "off" },
+    });
+    desk.write("leasehold.yaml", &own.to_string());
+    let script = format!("echo ready > {}; exec sleep 600", desk.path("ready"));
+    let mut running = Leasehold::command(["exec", "-c", &config, "--", "/bin/sh", "-c", &script]).start();
+    eventually("the command runs", SOON, || {
+        let ready = desk.folder.join("ready").exists();
+        if ready { Ok(()) } else { Err(running.stderr()) }
+    });
+    let places = [("/etc/leasehold/leasehold.yaml", config.as_str()), ("/run/leasehold/admin.sock", &socket)];
+    let lines = replaced(page.block("sh", "leasehold stale"), &places);
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    for line in lines.lines() {
+        let said = done(desk.types(line).finish(SOON));
+        assert!(!said.trim().is_empty() && !said.contains("error"), "{line}: {said}");
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(128 + 15), "{}", running.stderr());
+}
+
+#[test]
 fn the_policy_of_the_page_on_explain_is_taken_by_the_store() {
     let page = Page::at("docs/explain.md");
     let mut desk = Desk::new();
@@ -119,7 +150,7 @@ fn the_policy_of_the_page_on_explain_is_taken_by_the_store() {
 fn a_block_that_no_test_reads_is_noticed() {
     // Here, and where the pages' other blocks are read: `dev`, `explain`, `status`.
     for (page, read) in [
-        ("docs/exec.md", 1),
+        ("docs/exec.md", 2),
         ("docs/telling-the-application.md", 2),
         ("docs/dev.md", 4),
         ("docs/without-a-file.md", 4),
