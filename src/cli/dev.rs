@@ -104,8 +104,8 @@ mod with_mock {
                 let withheld = exec::withheld(&environment, &inherited);
                 if !withheld.is_empty() {
                     teller.note(&format!(
-                        "the command does not get {}, which are secrets, or look like it: what it needs of \
-                         them belongs under `secrets` and `env`",
+                        "the command does not get what is secret, or looks like it: {}. What it needs of that \
+                         belongs under `secrets` and `env`",
                         withheld.join(", ")
                     ));
                 }

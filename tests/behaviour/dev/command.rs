@@ -116,7 +116,7 @@ exec: { drain: 100ms }
         "the command does not get ",
         "api rotated: generation ",
         "(env); the command is restarted now",
-        "not ready for 100ms (exec.drain), then the command is restarted",
+        "not ready for 0.1s (exec.drain), then the command is restarted",
         "started the command again (restart 1)",
     ] {
         eventually(line, SOON, || said(&running, line));
