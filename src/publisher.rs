@@ -34,7 +34,7 @@ use crate::schedule::Dice;
 use crate::status::Board;
 use crate::volume::Volume;
 
-pub use child::{Child, ChildEnvironment, Delivery, Line};
+pub use child::{Child, ChildEnvironment, Delivery, Has, Line};
 pub use offer::{Answer, Lack, NoSet, Offer, Published, Refusal, Refused, Replaced, ToPublisher, Value};
 pub(crate) use place::all_words;
 use plan::Design;

@@ -24,7 +24,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::model::{Exec, ExecChange};
 use crate::events::{Event, Events};
 use crate::process::{Happened, number};
-use crate::publisher::{Delivery, Line};
+use crate::publisher::{ChildEnvironment, Delivery, Line};
 use crate::schedule::Dice;
 use crate::status::Board;
 pub use command::{Command, Running};
@@ -56,6 +56,8 @@ pub struct Supervisor<C> {
     wish: Wish,
     /// What the command was started with.
     given: Option<Delivery>,
+    /// The environment for which a restart is due, where one is.
+    due_for: Option<Arc<ChildEnvironment>>,
     /// Signals that were passed on to the command that runs.
     passed: Vec<i32>,
     shown: CommandState,
@@ -110,6 +112,7 @@ impl<C: Command> Supervisor<C> {
             phase: Phase::Running,
             wish: Wish::Life,
             given: None,
+            due_for: None,
             passed: Vec::new(),
             shown: CommandState::default(),
         };
@@ -201,7 +204,7 @@ impl<C: Command> Supervisor<C> {
             restarts: self.shown.restarts,
             generation: delivery.generation,
         });
-        self.links.line.has.send_replace(delivery.number);
+        self.has(delivery.number);
         self.given = Some(delivery);
         self.stage.send_replace(Stage::Running);
         Ok(running)
@@ -219,6 +222,11 @@ impl<C: Command> Supervisor<C> {
             Status::Exited(code) => self.passed.iter().any(|signal| 128 + signal == code),
         };
         End::Ended { status, asked }
+    }
+
+    /// The command has this delivery.
+    fn has(&self, number: u64) {
+        self.links.line.has.send_modify(|has| has.number = number);
     }
 
     fn obey(&mut self, order: Order, running: &C::Running) {
@@ -249,6 +257,9 @@ impl<C: Command> Supervisor<C> {
                 self.wish = Wish::Killed;
             }
         }
+        if self.wish != Wish::Life {
+            self.links.line.has.send_if_modified(|has| !std::mem::replace(&mut has.ends, true));
+        }
         self.show();
     }
 
@@ -263,11 +274,19 @@ impl<C: Command> Supervisor<C> {
         };
         let newest = self.links.line.deliveries.borrow_and_update().clone();
         let Some(delivery) = newest else { return };
+        let due_for = self.due_for.replace(Arc::clone(&delivery.environment));
         match self.change(&delivery) {
             Change::Restart => {
                 let now = self.links.clock.now();
                 let at = now + self.links.dice.between(Duration::ZERO, delivery.splay);
                 let at = match self.phase {
+                    // Only files changed, which it reads by itself.
+                    Phase::Due(due)
+                        if self.exec.on_change.is_none()
+                            && due_for.is_some_and(|due| equal(&due, &delivery.environment)) =>
+                    {
+                        due
+                    }
                     Phase::Due(sooner) => at.min(sooner),
                     _ => at,
                 };
@@ -281,22 +300,22 @@ impl<C: Command> Supervisor<C> {
             }
             Change::Signal => {
                 // One that has just ended is not missed by its signal.
-                running.signal(number(self.exec.signal));
-                self.links.line.has.send_replace(delivery.number);
+                if running.signal(number(self.exec.signal)) {
+                    let text = "what the command was given has changed: it was sent its signal (exec.signal)";
+                    self.links.events.emit(&Event::Note { text });
+                }
+                self.has(delivery.number);
             }
             Change::Nothing => {
                 self.phase = Phase::Running;
-                self.links.line.has.send_replace(delivery.number);
+                self.has(delivery.number);
             }
         }
         self.show();
     }
 
     fn change(&self, delivery: &Delivery) -> Change {
-        let same = |given: &Delivery| {
-            Arc::ptr_eq(&given.environment, &delivery.environment)
-                || given.environment == delivery.environment
-        };
+        let same = |given: &Delivery| equal(&given.environment, &delivery.environment);
         match self.exec.on_change {
             Some(ExecChange::Restart) => Change::Restart,
             Some(ExecChange::Signal) => Change::Signal,
@@ -370,6 +389,10 @@ impl<C: Command> Supervisor<C> {
         }
         self.links.board.write(|board| board.command = Some(shown));
     }
+}
+
+fn equal(one: &Arc<ChildEnvironment>, other: &Arc<ChildEnvironment>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
 }
 
 /// How it ended, in words.

@@ -35,7 +35,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(200);
 
 /// Everything built and started.
 pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManager) -> Result<House, Failure> {
-    let App { config, environment, clock, mode, command, listener } = app;
+    let App { mut config, environment, clock, mode, command, listener } = app;
     let started = clock.now();
     let deadline = started + config.lifecycle.startup_deadline;
     let board = Board::default();
@@ -49,7 +49,7 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     let (programs, reaper) = Programs::new(clock.unhurried())
         .map_err(|error| Failure::Internal(format!("cannot wait for children: {error}")))?;
     let programs = Arc::new(programs);
-    let command = command.map(|line| command::prepare(line, &config, &programs)).transpose()?;
+    let command = command.map(|line| command::prepare(line, &mut config, &programs)).transpose()?;
     let spawn: Arc<dyn Spawn> = programs;
     for (name, provider) in &config.providers {
         let built = provider.settings.build(name, events.observer(name), &spawn).map_err(Failure::Store)?;

@@ -51,7 +51,7 @@ pub(super) struct Prepared {
 /// Before anything is fetched: what can be seen to be wrong with it is said.
 pub(super) fn prepare(
     line: CommandLine,
-    config: &Config,
+    config: &mut Config,
     programs: &Arc<Programs>,
 ) -> Result<Prepared, Failure> {
     let CommandLine { words, mut inherited } = line;
@@ -67,23 +67,18 @@ pub(super) fn prepare(
     }
     let variables = Variables::new(&config.env, &Paths::new(&config.files, &config.output))
         .map_err(|errors| Failure::Render(publisher::all_words(&errors)))?;
+    if foreground.is_at_a_terminal() {
+        // In front of a person there are no replicas.
+        config.exec.splay = config.exec.splay.or(Some(Duration::ZERO));
+    }
     let change = config.exec.on_change;
     let (child, line) = match change {
         Some(ExecChange::Restart) => Child::restarted(variables),
         _ => Child::new(variables),
     };
-    let child = child.with_plans_spread(plan_splay(config, foreground.is_at_a_terminal()));
+    // A changed configuration comes to all replicas at once, as a loss in the store does.
+    let child = child.with_plans_spread(config.exec.splay.unwrap_or(config.lifecycle.heal_splay));
     Ok(Prepared { foreground, name, child, line })
-}
-
-/// Over what time a restart is spread that a changed configuration asks for: it comes to all replicas
-/// at once, as a loss in the store does. In front of a person there is one.
-fn plan_splay(config: &Config, at_a_terminal: bool) -> Duration {
-    match config.exec.splay {
-        Some(fixed) => fixed,
-        None if at_a_terminal => Duration::ZERO,
-        None => config.lifecycle.heal_splay,
-    }
 }
 
 fn not_started(name: &str, failed: Failed) -> Failure {
@@ -142,28 +137,34 @@ impl House {
             self.events.emit(&Event::Ending { waiting_for: "the end of the command" });
             self.manager.ending("told to end; waiting for the end of the command", None).await;
             self.board.write(|board| board.ending = true);
-            for keeper in self.keepers.values() {
-                // A keeper that is gone has nothing to wait for.
-                let _ = keeper.send(ToKeeper::Wait { until: None }).await;
-            }
+            self.keep_until_the_end().await;
         }
-        self.see_it_end(signals).await;
+        self.see_it_end(signals, true).await;
+    }
+
+    /// Everything held is kept for as long as the command takes to end.
+    async fn keep_until_the_end(&self) {
+        for keeper in self.keepers.values() {
+            // A keeper that is gone has nothing to wait for.
+            let _ = keeper.send(ToKeeper::Wait { until: None }).await;
+        }
     }
 
     /// Something else ends us: the command goes first.
     pub(super) async fn stop_the_command(&mut self, signals: &mut Signalled) {
         let Some(command) = &self.command else { return };
         command.handle.tell(Order::Stop);
-        self.see_it_end(signals).await;
+        self.see_it_end(signals, false).await;
     }
 
-    /// Goes on serving until the command has ended, or the third signal has come.
-    async fn see_it_end(&mut self, signals: &mut Signalled) {
+    /// Goes on serving until the command has ended, or the third signal has come. `told`: by a signal, so that
+    /// it ends in its own time.
+    async fn see_it_end(&mut self, signals: &mut Signalled, told: bool) {
         let Some(mut handle) = self.command.as_ref().map(|command| command.handle.clone()) else { return };
         while handle.end().is_none() {
             tokio::select! {
                 biased;
-                told = self.signals.next() => match told {
+                signal = self.signals.next() => match signal {
                     Told::End(_) => {
                         signals.count();
                         if signals.are_enough() {
@@ -180,8 +181,8 @@ impl House {
                     Told::Reload => {}
                 },
                 () = handle.changed() => {}
-                // Expired in the wait.
-                Some(_) = self.fatal.recv() => handle.tell(Order::Stop),
+                // Expired in the wait: the end has come anyway, and is not hurried for it.
+                Some(_) = self.fatal.recv(), if told => self.keep_until_the_end().await,
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 Some(provider) = self.provider_files.recv() => self.look_again(&provider).await,
             }

@@ -23,7 +23,7 @@ mod with_mock {
 
     use super::{Environment, Exit, OsString, PathBuf, Ways};
     use crate::app::{App, CommandLine, Ended, Mode};
-    use crate::cli::fail;
+    use crate::cli::{exec, fail};
     use crate::clock::Clock;
     use crate::config::{self, Actions, Config, Development, Flags, Reading};
     use crate::dev::{Scratch, Teller, announce_weather};
@@ -101,6 +101,14 @@ mod with_mock {
             true => App::new(config.clone(), environment, Mode::Run),
             false => {
                 let inherited = process::inherited_by_the_command();
+                let withheld = exec::withheld(&environment, &inherited);
+                if !withheld.is_empty() {
+                    teller.note(&format!(
+                        "the command does not get what is secret, or looks like it: {}. What it needs of that \
+                         belongs under `secrets` and `env`",
+                        withheld.join(", ")
+                    ));
+                }
                 App::exec(config.clone(), environment, CommandLine { words, inherited })
             }
         };

@@ -39,7 +39,7 @@ pub(super) fn exec(
 }
 
 /// The variables that look as if the command could have wanted them, and that it does not get.
-fn withheld(environment: &Environment, inherited: &[(OsString, OsString)]) -> Vec<String> {
+pub(super) fn withheld(environment: &Environment, inherited: &[(OsString, OsString)]) -> Vec<String> {
     environment
         .names()
         .filter(|name| !inherited.iter().any(|(inherited, _)| inherited == *name))

@@ -71,6 +71,8 @@ impl Development {
         config.lifecycle.state_directory =
             StateDirectory { path: root.join("state"), choice: Choice::Configured };
         config.lifecycle.revoke_delay = Duration::ZERO;
+        // There are no replicas that it would keep from restarting together.
+        config.exec.splay = Some(Duration::ZERO);
         config.admin.listen = Some(root.join("admin.sock"));
         config.admin.uids = vec![Uid::Own];
         config.telemetry.listen = None;

@@ -16,7 +16,7 @@ use crate::events::line::Line;
 use crate::events::words::human;
 use crate::events::{Event, Listener};
 use crate::notify_app;
-use crate::render::{Paths, Renderer};
+use crate::render::{Paths, Renderer, Variables};
 
 /// Says what happens on standard error.
 pub struct Teller {
@@ -26,6 +26,8 @@ pub struct Teller {
     clock: Clock,
     start: Moment,
     renderer: Option<Renderer>,
+    /// The secrets that the command's environment is made of.
+    in_environment: BTreeSet<String>,
     /// What is not run here.
     left_out: Vec<Action>,
     state: Mutex<State>,
@@ -53,12 +55,16 @@ impl Teller {
             Reading::Development(development) => development.left_out.clone(),
             Reading::Production => Vec::new(),
         };
+        let paths = Paths::new(&config.files, &config.output);
         Self {
             began,
             start: clock.now(),
             clock,
-            // What is wrong with it is said by who has to render.
-            renderer: Renderer::new(&config.files, &Paths::new(&config.files, &config.output)).ok(),
+            // What is wrong with them is said by who has to render.
+            renderer: Renderer::new(&config.files, &paths).ok(),
+            in_environment: Variables::new(&config.env, &paths)
+                .map(|variables| variables.uses().clone())
+                .unwrap_or_default(),
             left_out,
             state: Mutex::default(),
         }
@@ -98,8 +104,9 @@ impl Teller {
         }
     }
 
-    /// `db rotated: generation 3 (files: db.env)`
-    fn rotated(&self, generation: u64, changed: &[String], fetched: &BTreeSet<String>) {
+    /// `db rotated: generation 3 (files: db.env)`. What only the environment has is left to be said of the
+    /// command.
+    fn rotated(&self, generation: u64, changed: &[String], fetched: &mut BTreeSet<String>) {
         let uses = |file: &String| self.renderer.iter().flat_map(|r| r.uses_of(file)).collect::<Vec<_>>();
         let used: BTreeSet<String> = changed.iter().flat_map(uses).collect();
         let names: Vec<&str> = fetched
@@ -116,6 +123,8 @@ impl Teller {
             changed => format!(" (files: {})", changed.join(", ")),
         };
         self.say(&format!("{what}: generation {generation}{files}"));
+        let said: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
+        fetched.retain(|name| self.in_environment.contains(name) && !said.contains(name));
         let covers = |action: &&Action| match &action.files {
             None => true,
             Some(files) => changed.iter().any(|name| files.contains(name)),
@@ -142,11 +151,26 @@ impl Listener for Teller {
                 state.failing.remove(provider);
             }
             Event::Published { generation, changed, .. } => {
-                let fetched = std::mem::take(&mut state.fetched);
                 match std::mem::replace(&mut state.published, true) {
-                    false => self.first(changed),
-                    true => self.rotated(generation, changed, &fetched),
+                    false => {
+                        state.fetched.clear();
+                        self.first(changed);
+                    }
+                    true => self.rotated(generation, changed, &mut state.fetched),
                 }
+            }
+            Event::CommandRestartDue { generation, wait } => {
+                let names: Vec<String> =
+                    state.fetched.extract_if(.., |name| self.in_environment.contains(name)).collect();
+                let what = match names.as_slice() {
+                    [] => "what the command was given has changed".to_owned(),
+                    names => format!("{} rotated: generation {generation} (env)", names.join(", ")),
+                };
+                let when = match wait.is_zero() {
+                    true => "now".to_owned(),
+                    false => format!("in {}", human(wait)),
+                };
+                self.say(&format!("{what}; the command is restarted {when}"));
             }
             Event::Failed { secret, error, retry_in: Some(wait) } => {
                 let subject = secret.unwrap_or(&error.provider);
@@ -170,6 +194,8 @@ impl Listener for Teller {
                         | Event::ReportedStale { .. }
                         | Event::ActionDone { .. }
                         | Event::SessionReplacing { .. }
+                        | Event::CommandStarted { restarts: 1.., .. }
+                        | Event::CommandDraining { .. }
                         | Event::Note { .. }
                 );
                 if line.level <= Level::WARN || (of_interest && line.level <= Level::INFO) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::child::ChildEnvironment;
+use super::child::{ChildEnvironment, Released};
 use super::plan::Design;
 use super::{Answer, Lack, NoSet, Offer, Placed, Published, Publisher, Refusal, Refused};
 use crate::clock::{Clock, Moment};
@@ -162,6 +162,8 @@ impl Publisher {
             offers = child.deliver(environment, &place.changed, published, offers);
         }
         offers.into_iter().for_each(|offer| answer(offer, Ok(published)));
+        // A command that ends is not waited for.
+        self.release_held();
         self.tidy(now);
     }
 
@@ -178,10 +180,21 @@ impl Publisher {
             .collect()
     }
 
-    /// The command has what some offers waited for.
+    /// The command has what some offers waited for, or ends without it.
     pub(super) fn release_held(&mut self) {
         let now = self.links.clock.now();
-        for (offer, published) in self.child.iter_mut().flat_map(|child| child.released(now)) {
+        let released = self.child.as_mut().map(|child| child.released(now)).unwrap_or_default();
+        for Released { offer, published, without_it } in released {
+            if without_it && let Some(replaced) = offer.replaces {
+                self.links.events.emit(&Event::Warning {
+                    text: &format!(
+                        "secret \"{}\" has a successor, which the command cannot be given while it ends: what \
+                         it has is not revoked, and ends in {}",
+                        offer.secret,
+                        crate::app::length(replaced.end.since(now))
+                    ),
+                });
+            }
             answer(offer, Ok(published));
         }
     }

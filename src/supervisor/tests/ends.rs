@@ -69,8 +69,10 @@ async fn an_end_after_our_sigterm_is_none() {
 #[tokio::test(start_paused = true)]
 async fn told_to_end_it_ends_in_its_own_time() {
     let scene = Scene::running(exec(), Manners::EndsAfter(SECOND * 100, Status::Exited(0))).await;
+    assert!(!scene.is_given_up());
     scene.handle.tell(Order::Terminate);
     scene.pass(50).await;
+    assert!(scene.is_given_up());
     scene.deliver("two");
     scene.pass(60).await;
     assert_eq!(scene.told(), ["0 start one", "10 signal 15", "110 exit 0"]);

@@ -29,6 +29,27 @@ async fn a_rotation_while_a_restart_is_due_is_that_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_changed_file_while_a_restart_is_due_leaves_its_time() {
+    let scene = Scene::running(exec(), obedient()).await;
+    scene.deliver_over("two", SECOND * 1_000);
+    scene.settle().await;
+    let due = scene.command().next_restart.unwrap();
+    scene.deliver("two");
+    scene.settle().await;
+    assert_eq!(scene.command().next_restart, Some(due), "{:?}", scene.told());
+    scene.pass(1_000).await;
+    assert_eq!(scene.told().last().unwrap().split_once(' ').unwrap().1, "start two");
+    assert_eq!((scene.has(), scene.command().restarts), (3, 1));
+    // Where each change is a restart, the sooner one is.
+    let scene = Scene::running(on_change(ExecChange::Restart), obedient()).await;
+    scene.deliver_over("two", SECOND * 1_000);
+    scene.settle().await;
+    scene.deliver("two");
+    scene.pass(2).await;
+    assert_eq!(scene.told()[1..], ["10 signal 15", "11 exit 0", "11 start two"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rotation_in_the_middle_of_a_restart_is_not_lost() {
     let scene = Scene::running(exec(), Manners::EndsAfter(SECOND * 5, Status::Exited(0))).await;
     scene.deliver("two");

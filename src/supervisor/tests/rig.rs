@@ -11,7 +11,7 @@ use crate::clock::{Clock, Moment, locked};
 use crate::config::model::{Exec, ExecChange, OnCrash, Signal as Name};
 use crate::events::Events;
 use crate::process::Happened;
-use crate::publisher::{ChildEnvironment, Delivery, Line};
+use crate::publisher::{ChildEnvironment, Delivery, Has, Line};
 use crate::schedule::Dice;
 use crate::status::{Board, Readiness};
 use crate::supervisor::{Command, CommandState, End, Handle, Links, Running, Supervisor};
@@ -172,7 +172,7 @@ pub(super) struct Scene {
     board: Board,
     play: Arc<Play>,
     deliveries: watch::Sender<Option<Delivery>>,
-    has: watch::Receiver<u64>,
+    has: watch::Receiver<Has>,
 }
 
 impl Scene {
@@ -194,7 +194,7 @@ impl Scene {
             ready_at_term: Mutex::default(),
         });
         let (deliveries, delivered) = watch::channel(None);
-        let (had, has) = watch::channel(0);
+        let (had, has) = watch::channel(Has::default());
         let links = Links {
             clock: clock.clone(),
             events: events.clone(),
@@ -268,7 +268,12 @@ impl Scene {
 
     /// The number of the delivery that the command is said to have.
     pub(super) fn has(&self) -> u64 {
-        *self.has.borrow()
+        self.has.borrow().number
+    }
+
+    /// Whether it is said to be given nothing more.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.has.borrow().ends
     }
 
     pub(super) fn command(&self) -> CommandState {

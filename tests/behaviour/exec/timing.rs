@@ -62,6 +62,65 @@ fn restarts(place: &Place, running: &mut Running, leasehold: impl Fn(&Running) -
     assert!(!place.folder.join("twice").exists());
 }
 
+/// It ends once it is let go, and says when it was told to.
+const LINGERS: &str = "
+    trap 'echo >> FOLDER/told' TERM
+    echo $DB_USER >> FOLDER/starts
+    until [ -e FOLDER/go ]; do sleep 0.05; done
+    exit 3";
+
+/// A command is told to end, and what it has is replaced twice and more while it drains.
+fn drained(config: Value) -> (Place, String) {
+    let place = Place::new();
+    place.configure(config);
+    let mut running = sh(&place, LINGERS).start();
+    place.await_file("db/username", &mut running);
+    eventually("the command runs", SOON, || lines(&place.folder.join("starts")).len() == 1);
+    running.signal(Signal::TERM);
+    eventually("it is told", SOON, || lines(&place.folder.join("told")).len() == 1);
+    let at_the_signal = place.read("db/username").unwrap();
+    let mut seen = vec![at_the_signal];
+    eventually("two lives of a lease go by in the drain", Duration::from_secs(60), || {
+        let now = place.read("db/username").unwrap_or_default();
+        if seen.last() != Some(&now) {
+            seen.push(now);
+        }
+        if seen.len() >= 4 { Ok(()) } else { Err(running.stderr()) }
+    });
+    assert_eq!(lines(&place.folder.join("starts")).len(), 1, "{}", running.stderr());
+    fs::write(place.folder.join("go"), "").unwrap();
+    assert_eq!(running.wait(SOON), Exit::Code(3), "{}", running.stderr());
+    let said = running.stderr();
+    (place, said)
+}
+
+#[test]
+fn a_command_that_drains_has_the_successors_of_what_it_reads_and_nothing_is_called_expired() {
+    let mut config = short("8s");
+    config["exec"] = json!({ "splay": "0s", "grace": "1s", "on_change": "restart" });
+    config["env"] = json!({ "FIXED": "as it is" });
+    config["secrets"]["db"]["on_expiry"] = json!("exit");
+    stalls();
+    let began = std::time::Instant::now();
+    let (_, said) = drained(config);
+    let stood_still = !stalls().lost(began, std::time::Instant::now()).is_zero();
+    assert!(stood_still || !said.contains("expired"), "{said}");
+    assert!(!said.contains("cannot be given"), "{said}");
+}
+
+#[test]
+fn a_drain_is_not_hurried_for_what_the_environment_cannot_get_any_more() {
+    let mut config = short("8s");
+    config["exec"] = json!({ "splay": "0s", "grace": "1s" });
+    config["secrets"]["db"]["on_expiry"] = json!("exit");
+    let (_, said) = drained(config);
+    assert!(
+        said.contains("secret \"db\" has a successor, which the command cannot be given while it ends"),
+        "{said}"
+    );
+    assert!(!said.contains("and was killed"), "{said}");
+}
+
 #[test]
 fn restarted_as_pid_1_at_a_terminal_the_command_has_it_again() {
     if !harness::tmpfs::root("a PID namespace") {
