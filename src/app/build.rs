@@ -69,7 +69,10 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         Files::Named(ref files) if files.is_empty() => None,
         _ => Some(patience.wait(|| open_volume(&config)).await?),
     };
-    for warning in volume.iter().flat_map(Volume::warnings) {
+    let private = volume.as_ref().and_then(Volume::private);
+    // The command of `exec` is of our uid.
+    let private = private.filter(|_| mode != Mode::Exec);
+    for warning in volume.iter().flat_map(Volume::warnings).map(String::as_str).chain(private) {
         events.emit(&Event::Warning { text: warning });
     }
 
