@@ -173,7 +173,7 @@ impl Child {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Files, Output, RequireTmpfs};
+    use crate::config::model::{Files, Output, RequireTmpfs, Variable};
     use crate::render::Paths;
     use crate::slot::Awaits;
 
@@ -189,7 +189,8 @@ mod tests {
         };
         let paths = Paths::new(&Files::Named(BTreeMap::new()), &output);
         let variables = |text: &str| {
-            Variables::new(&BTreeMap::from([("GREETING".to_owned(), text.to_owned())]), &paths).unwrap()
+            let variable = Variable { template: text.to_owned(), place: String::new() };
+            Variables::new(&BTreeMap::from([("GREETING".to_owned(), variable)]), &paths).unwrap()
         };
         let published = Published { generation: 1, announced: clock.now(), awaits: Awaits::Nothing };
         let (child, line) = Child::new(variables("hello"));
