@@ -43,6 +43,7 @@ fn mistakes_on_the_command_line_are_said_and_end_with_2() {
         &["leasehold", "stale"],
         &["leasehold", "completions", "cmd"],
         &["leasehold", "status", "--jsn"],
+        &["leasehold", "dev", "--chaos", "abc"],
     ] {
         let error = Arguments::try_parse_from(words).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{words:?}");
