@@ -188,7 +188,8 @@ fn a_pid_file_that_is_older_than_the_process_means_another_one() {
     let path = directory.path().join("app.pid");
     std::fs::write(&path, format!("{}\n", application.pid())).unwrap();
     let file = std::fs::File::options().write(true).open(&path).unwrap();
-    let written = |ago| file.set_modified(std::time::SystemTime::now() - Duration::from_secs(ago)).unwrap();
+    let now = file.metadata().unwrap().modified().unwrap();
+    let written = |ago| file.set_modified(now - Duration::from_secs(ago)).unwrap();
     written(2 * 24 * 3600);
     let said = Process::by_pid_file(&path).unwrap_err().to_string();
     assert!(said.contains(&format!("it names {}, which started 17", application.pid())), "{said}");
