@@ -58,23 +58,31 @@ fn usage(error: &clap::Error, termination: &Termination) -> Exit {
     if !error.use_stderr() {
         return Exit::Done;
     }
-    if error.kind() == clap::error::ErrorKind::UnknownArgument && names_a_file(error) {
-        let _ = writeln!(io::stderr().lock(), "  tip: name a configuration file with `-c FILE`");
+    let command = std::env::args_os().nth(1).unwrap_or_default();
+    let command = command.to_string_lossy();
+    if let Some(tip) = tip(error, &command) {
+        let _ = writeln!(io::stderr().lock(), "  tip: {tip}");
     }
     // A pod whose arguments are wrong says so where a pod is looked at.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "run" || word == "init" || word == "exec") {
+    if ["run", "init", "exec"].contains(&&*command) {
         let text = error.to_string();
         termination.write(text.lines().next().unwrap_or_default());
     }
     Exit::Usage
 }
 
-fn names_a_file(error: &clap::Error) -> bool {
-    use clap::error::{ContextKind, ContextValue};
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word)) => word.ends_with(".yaml") || word.ends_with(".yml"),
-        _ => false,
+/// What was probably meant by a word that is no argument of a command.
+fn tip(error: &clap::Error, command: &str) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+        return None;
     }
+    if word.ends_with(".yaml") || word.ends_with(".yml") {
+        return Some("name a configuration file with `-c FILE`".to_owned());
+    }
+    let runs = command == "exec" || command == "dev";
+    runs.then(|| format!("the command to run stands after `--`: leasehold {command} … -- {word} …"))
 }
 
 fn command(command: Command, environment: Environment, termination: &Termination) -> Exit {
@@ -86,6 +94,12 @@ fn command(command: Command, environment: Environment, termination: &Termination
         Command::Dev { files, ways, command } => dev::dev(files.config, ways, command, environment),
         Command::Check { files, inline, .. } if inline.print_config => {
             print(files.config, inline.flags(Form::Pod))
+        }
+        Command::Run { inline, .. } | Command::Init { inline, .. } if !inline.env.is_empty() => {
+            let why = "`--env` is for `exec`, which starts a command: this one starts none, and writes what \
+                       `--file NAME=TEMPLATE` asks for";
+            termination.write(why);
+            fail(Exit::Usage, why)
         }
         Command::Run { files, inline } => {
             let sources = Sources { files: files.config, flags: inline.flags(Form::Pod) };

@@ -101,6 +101,17 @@ impl Observer for RequestObserver {
     }
 }
 
+/// What a lease was, before it was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// Replaced by a successor.
+    Replaced,
+    /// A candidate's, which the check (`verify`) has refused.
+    Refused,
+    /// Not needed any more: the process ends, or the secret left the configuration.
+    Unneeded,
+}
+
 /// A fact that an operator may want to know. No value is in any of them.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
@@ -229,6 +240,8 @@ pub enum Event<'a> {
     },
     /// A lease was revoked.
     Revoked {
+        /// What it was until then.
+        was: Was,
         /// Which secret.
         secret: &'a str,
         /// At which provider.

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 #[cfg(feature = "mock")]
 mod development;
 #[cfg(feature = "mock")]
-pub use development::{Development, Forecast, MOCK, Shape};
+pub use development::{Development, Forecast, MOCK, Shape, Used};
 #[cfg(feature = "mock")]
 pub(crate) use development::{Wanted, is_known};
 

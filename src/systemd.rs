@@ -150,8 +150,11 @@ impl ServiceManager {
         let sent = inner.clock.within(PATIENCE, send(&inner.address, message.as_bytes())).await;
         let error = match sent {
             Some(Ok(())) => return,
-            Some(Err(error)) => error.kind(),
-            None => io::ErrorKind::TimedOut,
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                "there is no such socket".to_owned()
+            }
+            Some(Err(error)) => error.kind().to_string(),
+            None => io::ErrorKind::TimedOut.to_string(),
         };
         if !std::mem::replace(&mut locked(&inner.state).warned, true) {
             warn(&format!("the service manager cannot be told ({VARIABLE}: {error}); going on without"));

@@ -72,7 +72,10 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
     for (key, why) in if mode == Mode::Init { Vec::new() } else { notify_app::in_vain(&config) } {
         events.emit(&Event::Warning { text: &format!("{key}: {why}") });
     }
-    for warning in volume.iter().flat_map(Volume::warnings) {
+    let private = volume.as_ref().and_then(Volume::private);
+    // The command of `exec` is of our uid.
+    let private = private.filter(|_| mode != Mode::Exec);
+    for warning in volume.iter().flat_map(Volume::warnings).map(String::as_str).chain(private) {
         events.emit(&Event::Warning { text: warning });
     }
 

@@ -92,7 +92,7 @@ impl House {
         let delay = match (ending, &application) {
             (Ending::Interrupt | Ending::Quit | Ending::Hangup, _) => return,
             (Ending::Terminate, Some(name)) => {
-                if let Err(process::FindError::NoSuch(_)) = process::Process::by_name(name) {
+                if let Err(process::FindError::NoSuch { .. }) = process::Process::by_name(name) {
                     return;
                 }
                 None

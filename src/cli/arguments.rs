@@ -253,7 +253,7 @@ pub(super) struct Ways {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(super) speed: Option<u32>,
     /// Play outages, denials, throttling and lost leases; the same number brings the same.
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = seed)]
     pub(super) chaos: Option<u64>,
     /// Run the actions of `on_change`, which are only named otherwise.
     #[arg(long)]
@@ -375,6 +375,10 @@ fn socket(text: &str) -> Result<PathBuf, &'static str> {
         "" => Err("expected the path of a socket, such as /run/leasehold/admin.sock"),
         path => Ok(PathBuf::from(path)),
     }
+}
+
+fn seed(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "expected a whole number, such as 7")
 }
 
 fn rate(text: &str) -> Result<u32, &'static str> {

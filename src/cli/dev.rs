@@ -43,6 +43,10 @@ mod with_mock {
             Ok(scratch) => scratch,
             Err(why) => return fail(Exit::Output, &why),
         };
+        let stores = registry::Development { speed: ways.speed, values: ways.values.clone(), chaos: None };
+        if let Err(why) = stores.for_nothing(&[]) {
+            return fail(Exit::Configuration, &why);
+        }
         let verbose = ways.verbose;
         let speed = ways.speed;
         let reading = reading(&scratch, ways);

@@ -43,12 +43,26 @@ fn mistakes_on_the_command_line_are_said_and_end_with_2() {
         &["leasehold", "stale"],
         &["leasehold", "completions", "cmd"],
         &["leasehold", "status", "--jsn"],
+        &["leasehold", "dev", "--chaos", "abc"],
     ] {
         let error = Arguments::try_parse_from(words).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{words:?}");
         text.push_str(&format!("$ {}\n{error}\n", words.join(" ")));
     }
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_command_without_its_dashes_is_told_of_them() {
+    let said = |words: &[&str]| {
+        let words = ["leasehold"].iter().chain(words);
+        tip(&Arguments::try_parse_from(words).unwrap_err(), "exec")
+    };
+    let expected = "the command to run stands after `--`: leasehold exec … -- sh …";
+    assert_eq!(said(&["exec", "--secret", "db=vault:x", "sh", "-c", "env"]).as_deref(), Some(expected));
+    assert!(said(&["exec", "leasehold.yaml"]).unwrap().contains("-c FILE"));
+    assert_eq!(said(&["exec", "--secrt", "db=vault:x"]), None);
+    assert_eq!(said(&["exec"]), None);
 }
 
 #[test]

@@ -4,13 +4,15 @@
 //! What only a store, a pod or an operator needs is taken out of the tree before the environment is
 //! put in, so that it need not be there; what is left is held against the schema as ever.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::model::{Action, Choice, Config, Overlap, RequireTmpfs, StateDirectory, Uid};
+use super::model::{Action, Choice, Config, Content, Files, Overlap, RequireTmpfs, StateDirectory, Uid};
 use super::reading::{Before, Reading};
 use super::tree::{Entry, Kind, Node, Scalar, Style};
 use super::wanted;
+use crate::registry::Shape;
 use crate::{hook, keys, registry};
 
 /// How somebody develops.
@@ -89,12 +91,15 @@ impl Development {
                 secret.reference.path = format!("{}#{key}", secret.reference.path);
             }
         }
-        stand_in(&mut config, &self.stores, &before);
+        let shapes = wanted::fields(&config);
+        let for_nothing = for_nothing(&config, &self.stores, &shapes);
+        stand_in(&mut config, &self.stores, &before, shapes);
         for secret in config.secrets.values_mut() {
             (secret.reference.version, secret.reference.stage) = (None, None);
         }
         let mut development = self.clone();
         development.notes = before.notes;
+        development.notes.extend(for_nothing);
         if development.actions == Actions::Name {
             development.left_out = std::mem::take(&mut config.on_change);
             if let Some(verify) = config.verify.take() {
@@ -107,9 +112,40 @@ impl Development {
     }
 }
 
+/// What the values file says for nothing. What is wrong with it as a whole says who started us.
+fn for_nothing(
+    config: &Config,
+    stores: &registry::Development,
+    shapes: &BTreeMap<String, Shape>,
+) -> Vec<String> {
+    let Some(file) = &stores.values else { return Vec::new() };
+    let nothing = Shape::default();
+    let whole = |name: &String| match &config.files {
+        Files::EveryField => true,
+        Files::Named(files) => files.values().any(|file| match &file.content {
+            Content::Template(_) | Content::Field { .. } | Content::Session { .. } => false,
+            Content::Format { secret, .. } => secret == name,
+            #[cfg(feature = "keystore")]
+            Content::Keystore(keystore) => keystore.secret == *name,
+        }),
+    };
+    let used = config.secrets.iter().map(|(name, secret)| registry::Used {
+        name,
+        path: &secret.reference.path,
+        shape: shapes.get(name).unwrap_or(&nothing),
+        whole: whole(name),
+    });
+    let said = stores.for_nothing(&used.collect::<Vec<_>>()).unwrap_or_default();
+    said.into_iter().map(|text| format!("warning: {}: {text}", file.display())).collect()
+}
+
 /// A mock in place of each provider, which has what the files ask for.
-fn stand_in(config: &mut Config, stores: &registry::Development, before: &Before) {
-    let mut shapes = wanted::fields(config);
+fn stand_in(
+    config: &mut Config,
+    stores: &registry::Development,
+    before: &Before,
+    mut shapes: BTreeMap<String, Shape>,
+) {
     // What is made here no store makes up.
     for (name, shape) in &mut shapes {
         if config.secrets.get(name).is_some_and(|secret| secret.reference.generate_key.is_some()) {

@@ -173,6 +173,12 @@ pub(super) fn tree(flags: &Flags, beside: &Beside, problems: &mut Vec<Problem>) 
     }
     if let Some(directory) = &flags.directory {
         let at = place("directory", "DIR");
+        if flags.form == Form::Command && beside.files == 0 && flags.stand_alone() && flags.files.is_empty() {
+            let message =
+                "nothing would be written there: in front of a command that is what `--file` asks for";
+            let problem = Problem::new(Some(at.clone()), KeyPath::of(&["output", "directory"]), message);
+            problems.push(problem.help("add `--file NAME=TEMPLATE`, or leave `--directory` out"));
+        }
         root.map("output", &at).text("directory", directory, &at);
     }
     if flags.form == Form::Command && beside.files == 0 && flags.stand_alone() {

@@ -229,7 +229,7 @@ fn nothing_found() -> Problem {
         here.join(DEFAULT_PATHS[0]).display(),
         DEFAULT_PATHS[1],
     );
-    Problem::new(None, KeyPath::default(), message).help("name the file with `-c FILE`")
+    Problem::new(None, KeyPath::default(), message).help("name the file with `-c FILE`, or a secret with `--secret NAME=PROVIDER:PATH`, where the command takes it")
 }
 
 /// The text of a file, or why it cannot be had.

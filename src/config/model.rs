@@ -36,8 +36,8 @@ pub struct Config {
     pub files: Files,
     /// The files that templates were read from: watched for changes.
     pub template_files: BTreeSet<PathBuf>,
-    /// `exec` and `dev`: environment of the child, name → template.
-    pub env: BTreeMap<String, String>,
+    /// `exec` and `dev`: environment of the child, by name.
+    pub env: BTreeMap<String, Variable>,
     /// `exec` and `dev`: what happens to the child on a change.
     pub exec: Exec,
     /// Where the files go.

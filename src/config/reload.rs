@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Config, ExecChange, File, Files};
+use super::model::{Config, ExecChange, File, Files, Variable};
 use super::report::listed;
 
 /// What differs between two configurations, as keys.
@@ -113,18 +113,18 @@ pub fn reloaded(old: &Config, new: &Config) -> Result<Config, Vec<String>> {
 }
 
 /// The variables of the command after a reload: those that it has, by the templates of now.
-fn env(old: &Config, new: &Config) -> BTreeMap<String, String> {
+fn env(old: &Config, new: &Config) -> BTreeMap<String, Variable> {
     if let Some(ExecChange::Signal | ExecChange::None) = old.exec.on_change {
         // The command is never started again, so nothing could give it another environment.
         return old.env.clone();
     }
     let mut env = old.env.clone();
-    env.retain(|name, template| {
+    env.retain(|name, variable| {
         if says_what_runs(name) {
             return true;
         }
         let wanted = new.env.get(name);
-        wanted.inspect(|wanted| template.clone_from(wanted)).is_some()
+        wanted.inspect(|wanted| variable.clone_from(wanted)).is_some()
     });
     env
 }

@@ -241,8 +241,11 @@ pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
     known
         .into_iter()
         .map(|name| (name, strsim::damerau_levenshtein(&lower, &name.to_lowercase())))
-        // Up to a third of the letters may differ; at least one.
-        .filter(|(name, distance)| *distance <= (name.chars().count().max(lower.chars().count()) / 3).max(1))
+        // Up to a third of the letters may differ; at least one, but never all.
+        .filter(|(name, distance)| {
+            let length = name.chars().count().max(lower.chars().count());
+            *distance <= (length / 3).max(1) && (*distance < length || *distance == 0)
+        })
         .min_by_key(|(_, distance)| *distance)
         .map(|(name, _)| name)
 }
@@ -261,5 +264,18 @@ pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>, last: &str) -
         [only] => (*only).to_owned(),
         [init @ .., end] if names.len() <= MOST => format!("{} {last} {end}", init.join(", ")),
         many => format!("{} and {} more", many[..MOST].join(", "), many.len() - MOST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_name_without_a_letter_in_common_is_not_near() {
+        assert_eq!(nearest("b", ["a"]), None);
+        assert_eq!(nearest("B", ["b"]), Some("b"));
+        assert_eq!(nearest("ac", ["ab"]), Some("ab"));
+        assert_eq!(nearest("valut", ["aws", "vault"]), Some("vault"));
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn fields(config: &Config) -> BTreeMap<String, Shape> {
             }
         }
     }
-    config.env.values().for_each(|text| template(text, &mut shapes));
+    config.env.values().for_each(|variable| template(&variable.template, &mut shapes));
     shapes
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use leasehold_core::{Effect, Origin};
 use tracing::Level;
 
-use super::Event;
 use super::words::{count, human, left, list, one_line, seconds};
+use super::{Event, Was};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
@@ -244,8 +244,13 @@ impl<'a> Line<'a> {
                 line.secret = Some(secret);
                 line
             }
-            Event::Revoked { secret, provider, lease } => {
-                let text = format!("revoked a replaced lease of \"{secret}\": {lease}");
+            Event::Revoked { was, secret, provider, lease } => {
+                let which = match was {
+                    Was::Replaced => "a replaced lease",
+                    Was::Refused => "the lease of a refused candidate",
+                    Was::Unneeded => "a lease",
+                };
+                let text = format!("revoked {which} of \"{secret}\": {lease}");
                 Self::new(L::INFO, "revoked", text).secret(secret, provider).lease(Some(lease))
             }
             Event::RevokeFailed { secret, error, ends_in, repeated } => {

@@ -17,8 +17,8 @@ impl Uses {
     pub(super) fn of(config: &Config) -> Self {
         let paths = Paths::new(&config.files, &config.output);
         let files = Renderer::new(&config.files, &paths).map(|renderer| renderer.uses().clone());
-        let variables = config.env.iter().map(|(name, template)| {
-            let one = BTreeMap::from([(name.clone(), template.clone())]);
+        let variables = config.env.iter().map(|(name, variable)| {
+            let one = BTreeMap::from([(name.clone(), variable.clone())]);
             let uses = Variables::new(&one, &paths).map(|variables| variables.uses().clone());
             (name.clone(), uses.unwrap_or_default())
         });

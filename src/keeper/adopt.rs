@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::call::Call;
 use super::{Keeper, MOST_IN_FLIGHT, Orphan};
 use crate::clock::Moment;
-use crate::events::Event;
+use crate::events::{Event, Was};
 use crate::handover::{Entry, EntryId, Role};
 use crate::schedule;
 use crate::slot::{Candidate, Held, Offered, Retiring, Retry, Revocation, Want};
@@ -252,6 +252,7 @@ impl Keeper {
         let grant = held.life.as_ref().map(|life| life.granted).unwrap_or_default();
         let reference = self.reference_of(&secret);
         self.orphans.push(Orphan {
+            was: Was::Unneeded,
             secret,
             reference,
             at: now + schedule::longest_room(&self.session_rooms, grant),

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{Keeper, MOST_IN_FLIGHT};
 use crate::clock::Moment;
-use crate::events::Event;
+use crate::events::{Event, Was};
 use crate::handover::EntryId;
 use crate::schedule;
 use crate::slot::Held;
@@ -186,7 +186,12 @@ impl Keeper {
         match result {
             Some(Ok(())) => {
                 self.unrecord(&EntryId::held(&held.key));
-                self.links.events.emit(&Event::Revoked { secret, provider: &self.name, lease });
+                self.links.events.emit(&Event::Revoked {
+                    was: Was::Unneeded,
+                    secret,
+                    provider: &self.name,
+                    lease,
+                });
             }
             Some(Err(error)) => {
                 let end = schedule::effective_end(held, self.sessions.held(&held.session));

@@ -5,7 +5,7 @@ use leasehold_core::{Effect, Error, Fetched, Kind, SecretRef};
 use super::{Fatal, Keeper, LeftOut, Orphan};
 use crate::clock::Moment;
 use crate::config::model::Overlap;
-use crate::events::Event;
+use crate::events::{Event, Was};
 use crate::handover::Role;
 use crate::publisher::Lack;
 use crate::schedule::{self, Room};
@@ -54,6 +54,7 @@ impl Keeper {
             self.record_held(name, String::new(), &held, Role::Unwanted);
             let now = self.links.clock.now();
             self.orphans.push(Orphan {
+                was: Was::Unneeded,
                 secret: name.to_owned(),
                 reference,
                 held,
@@ -167,7 +168,7 @@ impl Keeper {
         let lives = schedule::effective_end(&held, session).is_some_and(|end| end > now);
         if lives && held.is_revocable() {
             let grant = schedule::effective_grant(&held, session).unwrap_or_default();
-            self.orphan(name, reference, held, schedule::overlap(configured, grant));
+            self.orphan(name, reference, held, schedule::overlap(configured, grant), Was::Replaced);
         } else {
             self.let_go(&held.key);
         }

@@ -6,7 +6,7 @@ use super::Keeper;
 use super::fetches::{last_error, patient};
 use super::sessions::lose;
 use crate::clock::Moment;
-use crate::events::Event;
+use crate::events::{Event, Was};
 use crate::handover::{EntryId, Role};
 use crate::schedule;
 use crate::slot::{Busy, Retry, Revocation};
@@ -163,7 +163,16 @@ impl Keeper {
         let error = match result {
             Ok(()) => {
                 self.gate.reached();
-                self.links.events.emit(&Event::Revoked { secret: name, provider: &self.name, lease: &lease });
+                let was = match self.orphans.iter().find(|orphan| orphan.held.key == key) {
+                    None => Was::Replaced,
+                    Some(orphan) => orphan.was,
+                };
+                self.links.events.emit(&Event::Revoked {
+                    was,
+                    secret: name,
+                    provider: &self.name,
+                    lease: &lease,
+                });
                 self.orphans.retain(|orphan| orphan.held.key != key);
                 return self.forget_retired(name, key);
             }

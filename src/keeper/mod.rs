@@ -36,7 +36,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Moment};
 use crate::config::model::{OnExpiry, Overlap};
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, Was};
 use crate::handover::{Entry, EntryId, Handover};
 use crate::publisher::{Answer, ToPublisher};
 use crate::schedule::{Action, Dice, Policy, Room};
@@ -187,6 +187,7 @@ enum LeftOut {
 
 /// A lease whose secret is gone from the configuration, or that nobody will publish.
 struct Orphan {
+    was: Was,
     secret: String,
     reference: SecretRef,
     held: Held,

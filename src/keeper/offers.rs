@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Fatal, Keeper};
 use crate::config::model::{OnExpiry, session_value};
-use crate::events::Event;
+use crate::events::{Event, Was};
 use crate::handover::{Entry, EntryId, Role};
 use crate::publisher::{Answer, Lack, Offer, Published, Refusal, Refused, Replaced, ToPublisher, Value};
 use crate::schedule;
@@ -130,7 +130,7 @@ impl Keeper {
         }
         let reference = kept.plan.reference.clone();
         if held.is_revocable() {
-            self.orphan(name, &reference, held, Duration::ZERO);
+            self.orphan(name, &reference, held, Duration::ZERO, Was::Refused);
         } else {
             self.let_go(&held.key);
         }

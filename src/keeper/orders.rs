@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Charge, EndMode, Keeper, Kept, Left, LeftOut, Orphan, Phase};
 use crate::clock::Moment;
-use crate::events::Event;
+use crate::events::{Event, Was};
 use crate::handover::{EntryId, Role};
 use crate::schedule;
 use crate::slot::{Retry, Revocation, Suspicion, Want};
@@ -221,7 +221,7 @@ impl Keeper {
             self.take_back_offer(name, &candidate.held.key);
             self.unrecord(&EntryId::held(&candidate.held.key));
             if candidate.held.is_revocable() {
-                self.orphan(name, &kept.plan.reference, candidate.held, Duration::ZERO);
+                self.orphan(name, &kept.plan.reference, candidate.held, Duration::ZERO, Was::Unneeded);
             }
         }
         match &mut kept.slot.current {
@@ -242,7 +242,7 @@ impl Keeper {
             if held.is_revocable() {
                 let grant = schedule::effective_grant(held, self.sessions.held(&held.session));
                 let wait = grant.map_or(Duration::ZERO, |grant| schedule::overlap(overlap, grant));
-                self.orphan(&name, &reference, held.clone(), wait);
+                self.orphan(&name, &reference, held.clone(), wait, Was::Unneeded);
             } else {
                 self.let_go(&held.key);
             }
@@ -262,10 +262,12 @@ impl Keeper {
         reference: &leasehold_core::SecretRef,
         held: crate::slot::Held,
         wait: Duration,
+        was: Was,
     ) {
         let now = self.links.clock.now();
         self.record_held(secret, String::new(), &held, Role::Unwanted);
         self.orphans.push(Orphan {
+            was,
             secret: secret.to_owned(),
             reference: reference.clone(),
             held,

@@ -84,8 +84,15 @@ pub fn switch_backtraces_off() {
 /// Whether a variable of this name is taken for a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    matches!(name.as_str(), "TOKEN" | "IDENTITY_HEADER")
-        || ["_TOKEN", "_API_KEY", "_APIKEY", "_PRIVATE_KEY"].iter().any(|end| name.ends_with(end))
+    // The path that Google's libraries look for, and no credential by itself.
+    if name == "GOOGLE_APPLICATION_CREDENTIALS" {
+        return false;
+    }
+    // Half of a pair of keys is worth nothing: AWS's goes with its other half.
+    matches!(name.as_str(), "TOKEN" | "IDENTITY_HEADER" | "AWS_ACCESS_KEY_ID")
+        || ["_TOKEN", "_API_KEY", "_APIKEY", "_PRIVATE_KEY", "_PASS", "_PWD", "_CREDENTIALS"]
+            .iter()
+            .any(|end| name.ends_with(end))
         // `…_SECRET_FILE` and its like name a path, but hiding a path costs nothing.
         || ["SECRET", "PASSWORD", "PASSWD", "PASSPHRASE"].iter().any(|part| name.contains(part))
 }
@@ -154,6 +161,10 @@ mod tests {
             "GITHUB_TOKEN",
             "AWS_SECRET_ACCESS_KEY",
             "AWS_SESSION_TOKEN",
+            "AWS_ACCESS_KEY_ID",
+            "MYSQL_PWD",
+            "DB_PASS",
+            "SERVICE_CREDENTIALS",
             "AZURE_CLIENT_SECRET",
             "PGPASSWORD",
             "db_password_2",
@@ -161,7 +172,17 @@ mod tests {
         ] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["VAULT_ADDR", "PATH", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_REGION", "TOKENIZER", "HOME"] {
+        for name in [
+            "VAULT_ADDR",
+            "PATH",
+            "PWD",
+            "OLDPWD",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_REGION",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "TOKENIZER",
+            "HOME",
+        ] {
             assert!(!is_secret_name(name), "{name}");
         }
     }

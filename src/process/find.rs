@@ -14,7 +14,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
+use super::reaper;
 use crate::config::model::{Signal, Target};
+
+/// Ticks in a second, of what `/proc` says; the same on every machine that we are built for.
+const TICKS: u64 = 100;
+/// A file says when it was written, and the kernel when it started, no more precisely than so, in seconds.
+const SLACK: u64 = 2;
 
 /// The kernel keeps no more than this of a process's name.
 const COMM: usize = 15;
@@ -31,7 +37,12 @@ pub struct Process {
 #[derive(Debug)]
 pub enum FindError {
     /// No process has this name.
-    NoSuch(String),
+    NoSuch {
+        /// Which name.
+        name: String,
+        /// Whether no process of anybody else is seen at all.
+        alone: bool,
+    },
     /// The pid file is not there, or holds no pid of another process.
     PidFile {
         /// Which file.
@@ -71,18 +82,20 @@ impl Process {
             let pids: Vec<Pid> = matching.iter().map(|found| found.pid).collect();
             matching.retain(|found| found.parent.is_none_or(|parent| !pids.contains(&parent)));
             matching.sort_by_key(|found| (found.started, found.pid.as_raw_nonzero()));
-            let Some(first) = matching.first() else { return Err(FindError::NoSuch(name.to_owned())) };
+            let Some(first) = matching.first() else { break };
             if let Some(process) = hold(first.pid, Some(first.started), matching.len() - 1)? {
                 return Ok(process);
             }
         }
-        Err(FindError::NoSuch(name.to_owned()))
+        Err(FindError::NoSuch { name: name.to_owned(), alone: alone() })
     }
 
-    /// By the number in a file, as daemons leave it.
+    /// By the number in a file, as daemons leave it. Never one that has started after the file was written,
+    /// and no program of ours: the number means another process then.
     pub fn by_pid_file(path: &Path) -> Result<Self, FindError> {
         let wrong = |why: String| FindError::PidFile { path: path.to_owned(), why };
-        let text = read_start(path).map_err(|error| wrong(format!("it cannot be read ({error})")))?;
+        let (text, written) =
+            read_start(path).map_err(|error| wrong(format!("it cannot be read ({error})")))?;
         let pid = std::str::from_utf8(&text)
             .ok()
             .and_then(|text| text.split_whitespace().next()?.parse().ok())
@@ -92,8 +105,29 @@ impl Process {
         if pid == rustix::process::getpid() {
             return Err(wrong("it names ourselves".to_owned()));
         }
-        hold(pid, None, 0)?
-            .ok_or_else(|| wrong(format!("it names {}, and there is no such process", pid.as_raw_nonzero())))
+        let number = pid.as_raw_nonzero();
+        let gone = || {
+            let hint = if alone() { ": set shareProcessNamespace: true on the pod" } else { "" };
+            wrong(format!("it names {number}, and there is no such process{hint}"))
+        };
+        if reaper::is_a_program(pid) {
+            return Err(wrong(format!(
+                "it names {number}, which is a program of ours here: the file was written in another PID \
+                 namespace; set shareProcessNamespace: true on the pod"
+            )));
+        }
+        let (_, seen) = stat(pid).ok_or_else(gone)?;
+        if let (Some(started), Some(written)) = (since_epoch(seen.started), written)
+            && started > written + SLACK
+        {
+            return Err(wrong(format!(
+                "it names {number}, which started {} s after the file was written, so that another process is \
+                 meant: have the application write the file at each start, and set shareProcessNamespace: true \
+                 on the pod",
+                started - written
+            )));
+        }
+        hold(pid, Some(seen.started), 0)?.ok_or_else(gone)
     }
 
     /// Its pid, for people.
@@ -130,14 +164,36 @@ impl Process {
     }
 }
 
-/// The first bytes of a file, without waiting for anybody to write it (a pipe).
-fn read_start(path: &Path) -> io::Result<Vec<u8>> {
+/// The first bytes of a file, without waiting for anybody to write it (a pipe); and when it was written, in
+/// seconds since 1970.
+fn read_start(path: &Path) -> io::Result<(Vec<u8>, Option<u64>)> {
     use std::io::Read as _;
+    use std::os::unix::fs::MetadataExt as _;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let written = file.metadata()?.mtime();
     let mut text = Vec::new();
     file.take(64).read_to_end(&mut text)?;
-    Ok(text)
+    Ok((text, written.try_into().ok()))
+}
+
+/// What is counted in ticks since boot, in seconds since 1970. Nothing where the kernel does not say when that
+/// was.
+fn since_epoch(ticks: u64) -> Option<u64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Some(boot + ticks / TICKS)
+}
+
+/// Whether no process is seen but us, our parent and our programs: nobody shares our PID namespace. The command
+/// of `exec` counts as another.
+fn alone() -> bool {
+    let (ourselves, parent) = (rustix::process::getpid(), rustix::process::getppid());
+    let Ok(list) = fs::read_dir("/proc") else { return false };
+    list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
+        .filter(|pid| *pid != ourselves && Some(*pid) != parent)
+        .filter_map(stat)
+        .all(|(_, process)| reaper::is_a_program(process.pid))
 }
 
 /// What `/proc` says of a process.
@@ -221,9 +277,14 @@ fn executable(pid: Pid) -> Option<Vec<u8>> {
 impl fmt::Display for FindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuch(name) => write!(
+            Self::NoSuch { name, alone: true } => write!(
                 f,
-                "no process \"{name}\" is seen: it has not started, or shareProcessNamespace is not set on the pod"
+                "no process \"{name}\" is seen, nor any other than ours: set shareProcessNamespace: true on the pod"
+            ),
+            Self::NoSuch { name, alone: false } => write!(
+                f,
+                "no process \"{name}\" is seen, but others are: it has not started, or its executable has another \
+                 name, or (in a pod) shareProcessNamespace is not set"
             ),
             Self::PidFile { path, why } => write!(f, "pid file {}: {why}", path.display()),
             Self::Ended(pid) => write!(f, "process {} has ended", pid.as_raw_nonzero()),

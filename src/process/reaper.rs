@@ -20,6 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::locked;
 
+/// The programs of this process that have not been waited for, whichever reaper waits for them.
+static PROGRAMS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Whether this is a program that was started here (a hook's, a provider's; not the command of `exec`).
+pub(super) fn is_a_program(pid: Pid) -> bool {
+    locked(&PROGRAMS).contains(&pid)
+}
+
 /// Which children are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -107,6 +115,7 @@ impl Children {
         let (sender, ended) = oneshot::channel();
         let pid = Pid::from_child(&child);
         running.insert(pid, Told::Program(Some(sender)));
+        locked(&PROGRAMS).push(pid);
         drop(running);
         Ok((child, Running { pid, children: Arc::clone(self), ended }))
     }
@@ -185,6 +194,7 @@ fn finish(pid: Pid, running: &mut HashMap<Pid, Told>) {
     if matches!(told, Some(Told::Program(_))) {
         // Until it is waited for, its pid names this group and no other.
         kill_group(pid);
+        locked(&PROGRAMS).retain(|program| *program != pid);
     }
     let taken = rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     let status = taken.ok().flatten().and_then(|status| {

@@ -21,7 +21,7 @@ pub async fn watch_exit(name: &str, clock: &Clock) {
         process = loop {
             match Process::by_name(name) {
                 Ok(next) => break next,
-                Err(FindError::NoSuch(_)) => return,
+                Err(FindError::NoSuch { .. }) => return,
                 // We cannot look (no descriptor is left): that is not its end.
                 Err(_) => clock.sleep(LATE).await,
             }

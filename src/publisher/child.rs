@@ -207,7 +207,7 @@ impl Child {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Files, Output, RequireTmpfs};
+    use crate::config::model::{Files, Output, RequireTmpfs, Variable};
     use crate::render::Paths;
 
     fn output() -> Output {
@@ -285,7 +285,8 @@ mod tests {
         let clock = crate::clock::Clock::boot();
         let paths = Paths::new(&Files::Named(BTreeMap::new()), &output());
         let variables = |text: &str| {
-            Variables::new(&BTreeMap::from([("GREETING".to_owned(), text.to_owned())]), &paths).unwrap()
+            let variable = Variable { template: text.to_owned(), place: String::new() };
+            Variables::new(&BTreeMap::from([("GREETING".to_owned(), variable)]), &paths).unwrap()
         };
         let published = Published { generation: 1, announced: clock.now(), awaits: Awaits::Nothing };
         let (child, line) = Child::new(variables("hello"));

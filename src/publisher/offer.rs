@@ -8,7 +8,7 @@ use leasehold_core::Fields;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Moment;
-use crate::config::model::Files;
+use crate::config::model::{Files, Variable};
 use crate::slot::Awaits;
 
 /// What the publisher is told.
@@ -33,7 +33,7 @@ pub enum ToPublisher {
         /// What is written.
         files: Files,
         /// What the command is given, by name.
-        env: BTreeMap<String, String>,
+        env: BTreeMap<String, Variable>,
         /// The secrets that there are.
         secrets: BTreeSet<String>,
         /// Whether the set is in place (checked, where there is a check), or why not: then the old plan

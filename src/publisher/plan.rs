@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Publisher;
 use super::place::all_words;
-use crate::config::model::Files;
+use crate::config::model::{Files, Variable};
 use crate::render::{Paths, Renderer, Variables};
 
 /// What is made of which secrets.
@@ -38,7 +38,7 @@ impl Publisher {
     pub(super) fn replan(
         &mut self,
         files: &Files,
-        env: &BTreeMap<String, String>,
+        env: &BTreeMap<String, Variable>,
         secrets: BTreeSet<String>,
         reply: oneshot::Sender<Result<(), String>>,
     ) {

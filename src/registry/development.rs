@@ -2,7 +2,7 @@
 
 use leasehold_core::SecretRef;
 use leasehold_mock::Nature;
-pub use leasehold_mock::{Development, Forecast, Shape};
+pub use leasehold_mock::{Development, Forecast, Shape, Used};
 
 use super::Settings;
 

@@ -121,7 +121,9 @@ fn undefined(line: Option<usize>, trace: &Trace, source: &str, secrets: &Secrets
         Some(name) => {
             format!("secret {name:?} is left out (it is not required): guard it with `{{% if {name} %}}`")
         }
-        None => "a value that is not there is used".to_owned(),
+        None => trace.taken_apart(line).unwrap_or_else(|| {
+            "a value that is not there is used: a text or a number has no fields and no items".to_owned()
+        }),
     }
 }
 
@@ -162,7 +164,7 @@ fn format(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> 
             Err(refuse("a value that is none has no text: guard it with `{% if … is not none %}`"))
         }
         ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => {
-            Err(refuse("several values together have no text: name a field, or write `| tojson`"))
+            Err(refuse("several values together have no text: name a field, or write `| json`"))
         }
         ValueKind::Plain => match value.downcast_object_ref::<Binary>() {
             Some(binary) => Err(refuse(binary.refusal())),

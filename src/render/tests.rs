@@ -1,7 +1,7 @@
 mod documented;
 
 use super::*;
-use crate::config::model::{Format, RequireTmpfs};
+use crate::config::model::{Format, RequireTmpfs, Variable};
 use leasehold_core::{Field, Shape};
 use std::path::PathBuf;
 
@@ -140,10 +140,32 @@ fn a_pem_bundle_is_taken_apart() {
     assert_eq!(template(&list).unwrap(), "4", "a list is one bundle");
 }
 
+fn variable(text: &str) -> Variable {
+    Variable { template: text.to_owned(), place: "leasehold.yaml:9".to_owned() }
+}
+
+#[test]
+fn an_error_in_a_variable_names_file_and_line_too() {
+    let said = |text: &str| {
+        let env = BTreeMap::from([("PGUSER".to_owned(), variable(text))]);
+        let variables = Variables::new(&env, &Paths::default()).map_err(|errors| errors[0].to_string())?;
+        variables.render(&secrets()).map(drop).map_err(|error| error.to_string())
+    };
+    for (wrong, why) in [
+        ("{{ db.user }}", "secret \"db\" has no field \"user\": it has"),
+        ("{{ db.blob | b64encode | b64decode }}", ""),
+        ("{{ db.user", ""),
+    ] {
+        let error = said(wrong).unwrap_err();
+        let start = "cannot render \"env.PGUSER\" (leasehold.yaml:9), line 1 of its template: ";
+        assert!(error.starts_with(start) && error.contains(why), "{error}");
+    }
+}
+
 #[test]
 fn path_is_where_a_file_of_this_configuration_is() {
     assert_eq!(template("{{ path('db.env') }}").unwrap(), "/out/db.env");
-    let env = |text: &str| BTreeMap::from([("PW_FILE".to_owned(), text.to_owned())]);
+    let env = |text: &str| BTreeMap::from([("PW_FILE".to_owned(), variable(text))]);
     let every = Paths::new(&Files::EveryField, &output());
     let render = |text: &str| {
         let rendered = Variables::new(&env(text), &every).unwrap().render(&secrets());
@@ -173,6 +195,13 @@ fn errors_name_file_line_and_what_there_is_and_no_value() {
         "{{ db.password | int }}",
         "{{ db.password.first }}",
         "{{ db.options.hosts[7] }}",
+        "{{ db.options.hosts.first }}",
+        "{% for host in db.options.hosts %}{{ host.name }}{% endfor %}",
+        "{{ db.username.foo }}",
+        "{{ db['username']['foo'] }}",
+        "{{ db.options.pool.max.foo }}",
+        "{{ db.port.foo }}",
+        "{{ db.blob.foo }}",
         "{{ db.options | urlencode }}",
         "{{ db.nope | urlencode }}",
         "{{ db.nope ~ 'x' }}",

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use leasehold_core::{Field, Fields, Shape};
-use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 
 use super::{Secrets, no_field};
 use crate::clock::locked;
@@ -32,6 +32,8 @@ impl std::error::Error for Trouble {}
 pub(super) struct Trace {
     /// What was looked up in vain, in order. No trouble by itself: `is defined` asks.
     missed: Mutex<Vec<Trouble>>,
+    /// What was looked up and is one value, by its name: nothing in it can be named.
+    single: Mutex<BTreeMap<String, String>>,
     /// What cannot be, whatever came of it.
     misused: Mutex<Option<String>>,
 }
@@ -39,6 +41,30 @@ pub(super) struct Trace {
 impl Trace {
     fn missed(&self, name: &str, text: String) {
         locked(&self.missed).push(Trouble { name: name.to_owned(), text });
+    }
+
+    /// Remembers what is no list and no mapping.
+    fn single(&self, name: &str, path: impl FnOnce() -> String, value: &Value) {
+        let what = match value.kind() {
+            ValueKind::Map | ValueKind::Seq | ValueKind::None => return,
+            ValueKind::String => "a text",
+            ValueKind::Number => "a number",
+            ValueKind::Bool => "a boolean",
+            _ => "binary",
+        };
+        let text = format!("{} is {what}: nothing in it can be named with `.` or `[…]`", path());
+        locked(&self.single).insert(name.to_owned(), text);
+    }
+
+    /// What is one value, and is followed by a name or an index in this line.
+    pub(super) fn taken_apart(&self, line: &str) -> Option<String> {
+        let followed = |name: &str| {
+            line.match_indices(name).any(|(at, _)| {
+                let rest = line[at + name.len()..].trim_start_matches(['"', '\'', ']']);
+                rest.starts_with(['.', '['])
+            })
+        };
+        locked(&self.single).iter().find(|(name, _)| followed(name)).map(|(_, text)| text.clone())
     }
 
     fn misused(&self, text: String) {
@@ -104,7 +130,11 @@ impl Object for Secret {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
         match self.fields.get(name) {
-            Some(field) => Some(self.value(name, field)),
+            Some(field) => {
+                let value = self.value(name, field);
+                self.trace.single(name, || format!("field {name:?} of secret {:?}", self.name), &value);
+                Some(value)
+            }
             None => {
                 let of = format!("secret {:?}", self.name);
                 self.trace.missed(name, no_field(&of, name, self.fields.names()));
@@ -157,8 +187,11 @@ impl Object for Nested {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
         let value = self.members.get(name).cloned();
-        if value.is_none() {
-            self.trace.missed(name, no_field(&self.path, name, self.members.keys().map(String::as_str)));
+        match &value {
+            Some(value) => self.trace.single(name, || format!("{name:?} in {}", self.path), value),
+            None => {
+                self.trace.missed(name, no_field(&self.path, name, self.members.keys().map(String::as_str)));
+            }
         }
         value
     }
@@ -166,6 +199,43 @@ impl Object for Nested {
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let names: Vec<Value> = self.members.keys().map(Value::from).collect();
         Enumerator::Iter(Box::new(names.into_iter()))
+    }
+}
+
+/// A JSON list inside a field.
+struct Items {
+    path: String,
+    items: Vec<Value>,
+    trace: Arc<Trace>,
+}
+
+impl fmt::Debug for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+impl Object for Items {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let value = key.as_usize().and_then(|index| self.items.get(index));
+        if value.is_none() {
+            let there = match self.items.len() {
+                0 => "it is an empty list".to_owned(),
+                1 => "it is a list of one, [0]".to_owned(),
+                many => format!("it is a list of {many}, from [0] to [{}]", many - 1),
+            };
+            let name = key.to_string();
+            self.trace.missed(&name, format!("{} has no item {name}: {there}", self.path));
+        }
+        value.cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.items.len())
     }
 }
 
@@ -182,12 +252,12 @@ fn nested(json: serde_json::Value, path: &str, trace: &Arc<Trace>) -> Value {
                 trace: Arc::clone(trace),
             })
         }
-        serde_json::Value::Array(items) => items
-            .into_iter()
-            .enumerate()
-            .map(|(index, json)| nested(json, &format!("item {index} of {path}"), trace))
-            .collect::<Vec<Value>>()
-            .into(),
+        serde_json::Value::Array(items) => {
+            let items = items.into_iter().enumerate();
+            let items = items.map(|(index, json)| nested(json, &format!("item {index} of {path}"), trace));
+            let items = items.collect();
+            Value::from_object(Items { path: path.to_owned(), items, trace: Arc::clone(trace) })
+        }
         serde_json::Value::String(text) => Value::from(text),
         serde_json::Value::Bool(bool) => Value::from(bool),
         serde_json::Value::Null => Value::from(()),

@@ -196,6 +196,12 @@ impl Volume {
         &self.place.warnings
     }
 
+    /// Why nobody of another uid can read the files, where that is so: for the start to say where the
+    /// application may be one.
+    pub fn private(&self) -> Option<&str> {
+        self.place.private.as_deref()
+    }
+
     /// Puts a set in place. On an error the set that was in place stays, and nothing of the new
     /// one is left, but for one case that says so: a name that somebody took in this very moment.
     pub fn publish(&mut self, set: &Set, now: Moment) -> Result<Published, Error> {

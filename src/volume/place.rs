@@ -30,6 +30,8 @@ pub(super) struct Place {
     pub(super) inherited: u32,
     pub(super) footing: Footing,
     pub(super) warnings: Vec<String>,
+    /// Why nobody of another uid can read the files, where that is so.
+    pub(super) private: Option<String>,
     _lock: Lock,
 }
 
@@ -70,12 +72,11 @@ impl Place {
             ));
         }
         let inherited = setgid_group(&stat(&directory, path)?).unwrap_or_else(own_gid);
-        if group.is_none() && inherited == own_gid() {
-            warnings.push(access_warning(output, path, &parent_path));
-        }
+        let private =
+            (group.is_none() && inherited == own_gid()).then(|| access_warning(output, path, &parent_path));
         let defaults = Attributes { mode: output.mode, owner: output.owner, group };
         let path = path.to_owned();
-        Ok(Self { directory, path, defaults, inherited, footing, warnings, _lock: lock })
+        Ok(Self { directory, path, defaults, inherited, footing, warnings, private, _lock: lock })
     }
 }
 
@@ -120,7 +121,8 @@ fn open_parent(parent: &Path, path: &Path) -> Result<OwnedFd, Error> {
             USE,
             path,
             format!("{parent:?}, where it would be made, does not exist"),
-            "mount a volume there (an emptyDir with medium: Memory), or make that directory",
+            "mount a volume there (an emptyDir with medium: Memory), make that directory, or name another \
+             (output.directory, or --directory)",
         ),
         Errno::NOTDIR => Error::refused(
             USE,

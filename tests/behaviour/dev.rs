@@ -198,6 +198,37 @@ fn the_values_of_the_documentation_are_values() {
 }
 
 #[test]
+fn what_a_values_file_says_for_nothing_is_said_and_one_that_is_not_there_ends_it() {
+    let configuration = PRODUCTION.replace("  api.json:    { secret: api, format: json }\n", "");
+    assert_ne!(configuration, PRODUCTION);
+    let laptop = Laptop::with(&configuration);
+    let values = laptop.files.join("values.yaml");
+    let given = "api: { api-kee: a, server: { port: 1 } }\ndbx: { username: b }\n\
+                 database/creds/web: { username: c, password: d, spare: e }\n";
+    fs::write(&values, given).unwrap();
+    let (running, _) = laptop.start(&["--values", values.to_str().unwrap()]);
+    let log = running.stderr();
+    let warned: Vec<&str> = log.lines().filter(|line| line.contains("warning: ")).collect();
+    let [field, secret] = warned[..] else { panic!("{log}") };
+    let file = values.display();
+    assert_eq!(
+        field,
+        format!("leasehold: warning: {file}: nothing uses \"api-kee\" of \"api\"; made up instead: api-key")
+    );
+    let there = "no secret has the name or the path \"dbx\": there are api, cert, db";
+    assert_eq!(secret, format!("leasehold: warning: {file}: {there}"));
+    laptop.end(running);
+
+    let missing = laptop.files.join("nope.yaml");
+    let ended = laptop.command(&["--values", missing.to_str().unwrap()]).finish(SOON);
+    assert_eq!(ended.exit, Exit::Code(78), "{ended:?}");
+    let said =
+        format!("leasehold: the values file {} cannot be read: there is no such file\n", missing.display());
+    assert!(ended.stderr.ends_with(&said), "{ended:?}");
+    assert_eq!(laptop.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn an_action_is_named_and_not_run() {
     let laptop = Laptop::with(&PRODUCTION.replace("files: [db.env]", "files: [api.env]"));
     let values = laptop.files.join("values.yaml");

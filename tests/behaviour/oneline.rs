@@ -208,3 +208,41 @@ fn under_exec_what_is_printed_does_the_same() {
     assert!(finished.stdout.starts_with(line.stage.database.prefix()), "{finished:?}");
     line.stage.nothing_is_left();
 }
+
+#[test]
+fn flags_that_would_do_nothing_are_refused_and_a_line_without_a_secret_names_the_flag() {
+    let said = |words: &[&str], code| {
+        let here = harness::tmpfs();
+        let finished = Leasehold::command(words).current_dir(&*here).finish(SOON);
+        assert_eq!(finished.exit, Exit::Code(code), "{words:?}: {finished:?}");
+        finished.stderr
+    };
+    let mock = ["--secret", "db=mock:database/creds/web"];
+    for command in ["run", "init"] {
+        let said = said(&[&[command][..], &mock, &["--env", "A=b"]].concat(), 2);
+        assert!(said.contains("`--env` is for `exec`"), "{said}");
+    }
+    let nothing = said(&[&["exec"][..], &mock, &["--directory", "/run/x", "--", "true"]].concat(), 78);
+    assert!(nothing.contains("add `--file NAME=TEMPLATE`"), "{nothing}");
+    let lacking = said(&["exec", "--env", "A=b", "--", "true"], 78);
+    assert!(lacking.contains("--secret NAME=PROVIDER:PATH"), "{lacking}");
+    let nowhere = ["--file", "a={{ db.username }}", "--directory", "/nowhere/live", "--", "true"];
+    let nowhere = said(&[&["exec"][..], &mock, &nowhere].concat(), 73);
+    assert!(nowhere.contains("or name another (output.directory, or --directory)"), "{nowhere}");
+    for command in ["exec", "dev"] {
+        let dashes = said(&[command, "sh", "-c", "true"], 2);
+        let tip = format!("the command to run stands after `--`: leasehold {command} … -- sh …");
+        assert!(dashes.contains(&tip), "{dashes}");
+    }
+}
+
+#[test]
+fn under_exec_a_directory_that_only_our_uid_reads_is_no_matter() {
+    let folder = harness::tmpfs();
+    let live = folder.join("live");
+    let words = ["--secret", "db=mock:database/creds/web", "--file", "a={{ db.username }}", "--directory"];
+    let words = [&["exec"][..], &words, &[live.to_str().unwrap(), "--", "true"]].concat();
+    let finished = Leasehold::command(words).finish(SOON);
+    assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
+    assert!(!finished.stderr.contains("fsGroup"), "{finished:?}");
+}

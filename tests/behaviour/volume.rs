@@ -93,7 +93,8 @@ pub(crate) fn as_user<T: Send>(uid: u32, gid: u32, groups: &[u32], act: impl FnO
 
 /// What the start says, but for swap, which is the machine's.
 fn warnings(volume: &Volume) -> Vec<&str> {
-    volume.warnings().iter().map(String::as_str).filter(|warning| !warning.contains("swapped")).collect()
+    let said = volume.warnings().iter().map(String::as_str).chain(volume.private());
+    said.filter(|warning| !warning.contains("swapped")).collect()
 }
 
 /// A message without what differs from machine to machine.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::{Secret, SecretKind, Settings};
 use crate::made_up::{self, normal};
 use crate::shape::Shape;
+use crate::values::Values;
 use crate::weather;
 
 /// How the store is to be.
@@ -19,6 +20,30 @@ pub struct Development {
     pub values: Option<PathBuf>,
     /// Bad weather on this seed.
     pub chaos: Option<u64>,
+}
+
+impl Development {
+    /// What the file of values says for nothing, each in words.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds no values; why, in words.
+    pub fn for_nothing(&self, secrets: &[Used<'_>]) -> Result<Vec<String>, String> {
+        let values = Values::read(self.values.as_deref()).map_err(|failure| failure.detail)?;
+        Ok(values.for_nothing(secrets))
+    }
+}
+
+/// A secret, and what is used of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Used<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Where it is in the store.
+    pub path: &'a str,
+    /// The fields that are named.
+    pub shape: &'a Shape,
+    /// Whether all fields are used, whatever they are called.
+    pub whole: bool,
 }
 
 /// How a secret behaves in the store that is stood in for.

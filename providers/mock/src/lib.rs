@@ -32,7 +32,7 @@ mod weather;
 mod tests;
 
 pub use config::{Given, Raw, RawLine, RawSecret, RawSession, SecretKind, SessionKind, Settings};
-pub use development::{Development, Nature};
+pub use development::{Development, Nature, Used};
 pub use fault::Fault;
 pub use mock::{Hold, LivingLease, LivingSession, Mock, Request};
 pub use shape::Shape;

@@ -33,6 +33,11 @@ impl Shape {
         self.0.remove(name);
     }
 
+    /// The names of its fields.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// True for one that names nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -176,3 +176,20 @@ pub enum RequireTmpfs {
     /// Anything.
     No,
 }
+
+/// A variable of `env`. One that only moved to another line is the same.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// Its text.
+    pub template: String,
+    /// `FILE:LINE` of its definition, for errors.
+    pub place: String,
+}
+
+impl PartialEq for Variable {
+    fn eq(&self, other: &Self) -> bool {
+        self.template == other.template
+    }
+}
+
+impl Eq for Variable {}

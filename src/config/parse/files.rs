@@ -7,7 +7,7 @@ use std::{fs, io};
 use super::Context;
 use super::keystore;
 use super::template;
-use crate::config::model::{Content, Decode, File, Files, Format, Provider};
+use crate::config::model::{Content, Decode, File, Files, Format, Provider, Variable};
 use crate::config::raw;
 use crate::config::report::{KeyPath, did_you_mean, listed, nearest, quoted};
 
@@ -62,6 +62,10 @@ pub(super) fn files(
             if !alone || raw.field.is_some() || raw.format.is_some() {
                 cx.problem(&path, "a `session` stands alone; `template`, `secret`, `field` and `format` are for files without one");
             }
+            if raw.decode.is_some() {
+                cx.problem(&path.key("decode"), "`decode` goes with `field`; a session is written as it is");
+            }
+            store.refuse(&path, cx);
             session(&provider, &path.key("session"), providers, cx);
             if wrong.is_none() {
                 files
@@ -272,9 +276,10 @@ pub(super) fn env(
     raw: BTreeMap<String, String>,
     secrets: &[String],
     cx: &mut Context<'_>,
-) -> BTreeMap<String, String> {
-    for (name, text) in &raw {
-        let path = KeyPath::of(&["env", name]);
+) -> BTreeMap<String, Variable> {
+    let mut variables = BTreeMap::new();
+    for (name, template) in raw {
+        let path = KeyPath::of(&["env", &name]);
         let valid = !name.is_empty()
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -284,7 +289,9 @@ pub(super) fn env(
                 "the name of an environment variable is made of letters, digits and `_`, and begins with no digit",
             );
         }
-        template::check(text, &path, secrets, cx);
+        template::check(&template, &path, secrets, cx);
+        let place = cx.tree.place_of(&path).line();
+        variables.insert(name, Variable { template, place });
     }
-    raw
+    variables
 }

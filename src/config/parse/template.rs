@@ -34,6 +34,17 @@ pub(super) fn check(text: &str, path: &KeyPath, secrets: &[String], cx: &mut Con
     unknown.sort_unstable();
     for name in &unknown {
         let line = line_of(text, name).map_or_else(String::new, |line| format!(", at its line {line},"));
+        if is_called(text, name) {
+            let message = format!(
+                "the template{line} calls {}, and there is no such helper: `path(\"FILE\")` is a function, the \
+                 others are written as `{{{{ value | HELPER }}}}`: {}",
+                quoted(name),
+                listed(FILTERS, "and")
+            );
+            let help = nearest(name, FILTERS.into_iter().chain(["path"])).map(did_you_mean);
+            cx.problem_with(path, message, help);
+            continue;
+        }
         let names = secrets.iter().map(String::as_str);
         let help = nearest(name, names.clone()).map(did_you_mean);
         let message = format!(
@@ -154,6 +165,14 @@ fn syntax(error: &Error) -> &'static str {
     } else {
         "it does not follow the syntax of templates"
     }
+}
+
+/// Whether this name is used as a function.
+fn is_called(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let within = text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+        !within && text[at + name.len()..].trim_start().starts_with('(')
+    })
 }
 
 /// The first line that holds this name as a word.

@@ -276,6 +276,10 @@ fn mistakes_in_templates_are_said_without_their_text() {
         ("template file that is not there", "files:\n  a: { template_file: nope.tmpl }\n"),
         ("template file that is a directory", "files:\n  a: { template_file: . }\n"),
         ("session of nobody", "files:\n  token: { session: valut }\n"),
+        (
+            "session with keys of other files",
+            "files:\n  token: { session: vault, decode: base64, password: x, alias: a, entries: key }\n",
+        ),
         ("session with a template", "files:\n  token: { session: vault, template: x, field: y }\n"),
         ("in env", "env:\n  USER: '{{ bd.username }}'\n  1X: a\n"),
     ]));

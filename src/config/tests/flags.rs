@@ -48,8 +48,8 @@ fn a_command_on_a_terminal_needs_no_directory_no_socket_and_no_port() {
     let config = alone(&psql(Form::Command), &VAULT).unwrap();
     assert_eq!(config.secrets["db"].provider, "vault");
     assert_eq!(config.secrets["db"].reference.path, "database/creds/web");
-    assert_eq!(config.env["PGUSER"], "{{ db.username }}");
-    assert_eq!(config.env["PGPASSWORD"], "{{ db.password }}");
+    assert_eq!(config.env["PGUSER"].template, "{{ db.username }}");
+    assert_eq!(config.env["PGPASSWORD"].template, "{{ db.password }}");
     assert_eq!(config.files, Wanted::Named([].into()));
     assert_eq!(config.lifecycle.state_directory.choice, Choice::Off);
     assert_eq!((config.admin.listen, config.telemetry.listen), (None, None));
@@ -157,6 +157,8 @@ fn what_is_wrong_names_the_flag() {
         ..Flags::default()
     };
     case("given twice", said(&twice, &VAULT));
+    let nothing = Flags { directory: Some("/run/app/live".into()), ..psql(Form::Command) };
+    case("a directory for nothing", said(&nothing, &VAULT));
     let broken = Flags {
         env: templates(&["PGUSER={{ db.username", "1A=x", "B={{ dbb.username }}"]),
         files: templates(&["/etc/x=x"]),

@@ -144,7 +144,7 @@ log: { level: debug, format: json }
     assert_eq!(config.lifecycle.reload, Reload::Off);
     assert_eq!(config.lifecycle.state_directory.choice, Choice::Configured);
     assert_eq!(config.admin.uids, [Uid::Own, Uid::Number(1000)]);
-    assert_eq!(config.env["DB_USER"], "{{ db.username }}");
+    assert_eq!(config.env["DB_USER"].template, "{{ db.username }}");
 }
 
 #[test]
@@ -191,7 +191,7 @@ limits: { mints_per_minute: "${MINTS:-9}" }
     assert_eq!(db.reference.data.as_ref().unwrap()["pin"], "0123", "what a variable brings stays text");
     let Wanted::Named(files) = &config.files else { panic!("files are named") };
     assert_eq!(files["db.env"].content, Content::Template("${HOST} {{ db.username }}".into()));
-    assert_eq!(config.env["X"], "${HOST}");
+    assert_eq!(config.env["X"].template, "${HOST}");
     assert_eq!(config.limits.mints_per_minute, 9);
 }
 

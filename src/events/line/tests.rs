@@ -6,7 +6,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::clock::locked;
-use crate::events::Events;
+use crate::events::{Events, Was};
 
 /// One of each, so that every sentence is read once by whoever reviews the snapshot.
 fn told(events: &Events) {
@@ -57,7 +57,8 @@ fn told(events: &Events) {
         Event::LeaseLost { secret, provider, replaced_in: second * 7 },
         Event::MintsLimited { secret, provider, ceiling: 6, wait: second * 41 },
         Event::OverlapShortened { secret, configured: second * 60, effective: second * 20 },
-        Event::Revoked { secret, provider, lease: "database/creds/web/abc" },
+        Event::Revoked { was: Was::Replaced, secret, provider, lease: "database/creds/web/abc" },
+        Event::Revoked { was: Was::Refused, secret, provider, lease: "database/creds/web/abc" },
         Event::RevokeFailed { secret, error: &error, ends_in: Some(second * 33), repeated: false },
         Event::RevokeFailed { secret, error: &error, ends_in: None, repeated: true },
         Event::Expired { secret, provider, action: "keep" },

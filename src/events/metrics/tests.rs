@@ -3,7 +3,7 @@ use std::time::Duration;
 use leasehold_core::{Error, Kind, Operation};
 
 use super::*;
-use crate::events::Events;
+use crate::events::{Events, Was};
 use crate::status::GenerationState;
 
 /// A board and a clock at a fixed wall time, with a bit of everything on it.
@@ -37,7 +37,12 @@ fn emit_all(events: &Events) {
     let error = Error::new(Kind::Denied, Operation::Renew, "vault", "the policy does not allow it");
     events.emit(&Event::Minting { secret: "db", provider: "vault" });
     events.emit(&Event::Failed { secret: Some("db"), error: &error, retry_in: None });
-    events.emit(&Event::Revoked { secret: "db", provider: "vault", lease: "database/creds/web/x" });
+    events.emit(&Event::Revoked {
+        was: Was::Replaced,
+        secret: "db",
+        provider: "vault",
+        lease: "database/creds/web/x",
+    });
     events.emit(&Event::RevokeFailed { secret: "db", error: &error, ends_in: None, repeated: false });
     events.emit(&Event::SessionRevoked { provider: "vault", session: "accessor" });
     events.emit(&Event::ActionDone {

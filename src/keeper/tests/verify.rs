@@ -133,6 +133,9 @@ async fn what_a_check_refuses_is_tried_again_then_given_back_and_replaced_no_soo
     let refused = rig.now();
     rig.until("the revocation", |rig| leases(rig).len() == 1).await;
     assert!(rig.now().since(refused) < 2 * SECOND);
+    let said = rig.events.recorded();
+    let revoked = |line: &&String| line.contains("revoked the lease of a refused candidate of \"db\": ");
+    assert_eq!(said.iter().filter(revoked).count(), 1, "{said:?}");
     assert_eq!(rig.published_user(), old);
     assert_eq!(left_in_place(&rig), ["..generation-1"], "nothing of it is left");
 

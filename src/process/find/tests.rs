@@ -139,7 +139,7 @@ fn we_are_never_found() {
     match Process::by_name(name) {
         // Another run of the same tests at the same time.
         Ok(other) => assert_ne!(other.pid().unsigned_abs(), std::process::id()),
-        Err(error) => assert!(matches!(error, FindError::NoSuch(_)), "{error}"),
+        Err(error) => assert!(matches!(error, FindError::NoSuch { .. }), "{error}"),
     }
 }
 
@@ -179,4 +179,38 @@ fn a_pid_that_means_another_process_by_now_is_not_held() {
     let (_, seen) = stat(pid).unwrap();
     assert!(hold(pid, Some(seen.started), 0).unwrap().is_some());
     assert!(hold(pid, Some(seen.started + 1), 0).unwrap().is_none());
+}
+
+#[test]
+fn a_pid_file_that_is_older_than_the_process_means_another_one() {
+    let application = Application::start(&unique_name("older"));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.pid");
+    std::fs::write(&path, format!("{}\n", application.pid())).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let now = file.metadata().unwrap().modified().unwrap();
+    let written = |ago| file.set_modified(now - Duration::from_secs(ago)).unwrap();
+    written(2 * 24 * 3600);
+    let said = Process::by_pid_file(&path).unwrap_err().to_string();
+    assert!(said.contains(&format!("it names {}, which started 17", application.pid())), "{said}");
+    assert!(
+        said.contains("s after the file was written, so that another process is meant: have the"),
+        "{said}"
+    );
+    written(0);
+    assert_eq!(Process::by_pid_file(&path).unwrap().pid(), application.pid());
+}
+
+#[test]
+fn whoever_sees_others_is_not_told_to_share_a_namespace_first() {
+    // The application is nobody's program, and no other namespace's.
+    let _application = Application::start(&unique_name("other"));
+    assert!(!alone());
+    let said = |alone| FindError::NoSuch { name: "web".to_owned(), alone }.to_string();
+    assert!(
+        said(false).contains("it has not started, or its executable has another name"),
+        "{}",
+        said(false)
+    );
+    assert!(said(true).ends_with("nor any other than ours: set shareProcessNamespace: true on the pod"));
 }

@@ -346,3 +346,21 @@ async fn child_that_is_killed() {
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
     std::future::pending::<()>().await;
 }
+
+#[tokio::test]
+async fn a_pid_file_with_the_number_of_a_program_is_refused() {
+    let house = House::started();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.pid");
+    let script = format!("echo $$ > {0}.part; mv {0}.part {0}; sleep 60", path.display());
+    let looked = async {
+        written(&path).await;
+        crate::process::Process::by_pid_file(&path).map(|found| found.pid())
+    };
+    let found = tokio::select! {
+        _ = house.sh(&script) => panic!("it has ended"),
+        found = looked => found,
+    };
+    let said = found.unwrap_err().to_string();
+    assert!(said.contains("which is a program of ours here"), "{said}");
+}

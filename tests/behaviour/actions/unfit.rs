@@ -1,4 +1,7 @@
 use super::*;
+use crate::lifecycle::given::Place;
+use harness::process::Group;
+use serde_json::json;
 
 #[test]
 fn what_will_not_work_is_said_at_the_start_and_the_files_are_there_all_the_same() {
@@ -47,4 +50,40 @@ fn a_check_refuses_what_can_never_work() {
         let said = end.stderr.replace("\n  ", ": ");
         assert!(said.contains(expected), "{action}: {said}");
     }
+}
+
+#[test]
+fn a_process_of_another_uid_is_named_at_the_start_with_what_to_do() {
+    if !harness::tmpfs::root("running as another uid") {
+        return;
+    }
+    const UID: u32 = 65_532;
+    let place = Place::new();
+    // The application is of our uid, leasehold is not.
+    let name = format!("app{}", std::process::id());
+    let program = place.folder.join(&name);
+    fs::copy("/bin/sleep", &program).unwrap();
+    let application = Group::spawn(std::process::Command::new(&program).arg("600"));
+    place.configure(json!({
+        "providers": { "store": { "type": "mock", "ttl": "10m" } },
+        "secrets": { "db": { "provider": "store", "path": "database/creds/web" } },
+        "on_change": [{ "signal": "HUP", "process": name }],
+    }));
+    for path in [place.folder.to_path_buf(), place.folder.join("state")] {
+        std::os::unix::fs::chown(path, Some(UID), Some(UID)).unwrap();
+    }
+    let mut running = place.command(&["run"]).user(UID, UID).start();
+    let expected = format!(
+        "we may not signal process {}: it runs as another user; give both containers one runAsUser",
+        application.pid().as_raw_nonzero()
+    );
+    let said = eventually("the warning", SOON * 2, || {
+        let log = running.stderr();
+        let line = log.lines().find(|line| line.contains("as things are it will fail")).map(str::to_owned);
+        line.ok_or(log)
+    });
+    running.signal(Signal::TERM);
+    let end = running.wait(SOON);
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!(end, Exit::Code(0), "{}", running.stderr());
 }
