@@ -224,7 +224,8 @@ mod tests {
     fn with_a_secret(held_for: HeldFor) -> (Child, Line, Published, crate::clock::Clock) {
         let clock = crate::clock::Clock::boot();
         let paths = Paths::new(&Files::Named(BTreeMap::new()), &output());
-        let template = BTreeMap::from([("DB_USER".to_owned(), "{{ db.username }}".to_owned())]);
+        let variable = Variable { template: "{{ db.username }}".to_owned(), place: String::new() };
+        let template = BTreeMap::from([("DB_USER".to_owned(), variable)]);
         let (child, line) = Child::holding(Variables::new(&template, &paths).unwrap(), held_for);
         let published = Published { generation: 1, announced: clock.now(), awaits: Awaits::Nothing };
         (child, line, published, clock)
