@@ -4,6 +4,8 @@
 //! limits) of the running house; what it may not, and differs, is named. Whatever is wrong, the
 //! old plan stays.
 
+use std::time::Duration;
+
 use std::path::PathBuf;
 
 use tokio::sync::oneshot;
@@ -106,8 +108,12 @@ impl House {
     /// changed.
     fn read_again(&mut self) -> Result<Option<Reloading>, String> {
         let Config { reading, sources, flags, .. } = &self.config;
-        let new = Config::load_for(reading, sources, flags, &self.environment)
+        let mut new = Config::load_for(reading, sources, flags, &self.environment)
             .map_err(|report| report.first_line())?;
+        if self.command.as_ref().is_some_and(|command| command.at_a_terminal) {
+            // As at the start.
+            new.exec.splay = new.exec.splay.or(Some(Duration::ZERO));
+        }
         let diff = config::reload_diff(&self.config, &new);
         let waiting = self.board.snapshot().needs_restart;
         if diff.changes.is_empty() && diff.needs_restart == waiting {
