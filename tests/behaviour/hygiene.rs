@@ -81,6 +81,9 @@ fn a_canary_is_seen_in_no_output_of_a_whole_life_at_trace_level() {
     let role = role_under("canary", &policy, json!({}));
     let proxy = Proxy::to(vault().address());
     let place = Place::new();
+    let live = place.live().display().to_string();
+    let leaky =
+        format!("cat {live}/db.env {live}/kv {live}/kv.json; cat {live}/db.env >&2; echo it is said; exit 1");
     let configuration = |format: &str, template: &str| {
         let mut it = json!({
             "providers": { "vault": provider(&proxy.url(), &role) },
@@ -95,6 +98,10 @@ fn a_canary_is_seen_in_no_output_of_a_whole_life_at_trace_level() {
                 "kv.json": { "secret": "kv", "format": "json" },
                 "odd": { "secret": "odd", "field": "username" },
             },
+            // Programs that say all that they see: one that succeeds, and one that fails.
+            "verify": { "command": ["/bin/sh", "-c", "cat \"$LEASEHOLD_CANDIDATE\"/db.env \"$LEASEHOLD_CANDIDATE\"/kv"] },
+            "on_change": [{ "name": "leaky", "command": ["/bin/sh", "-c", leaky], "retries": 0 }],
+            "lifecycle": { "acknowledge": "none" },
             "limits": { "mints_per_minute": 60 },
             "log": { "level": "trace", "format": format },
         });
@@ -132,6 +139,7 @@ fn a_canary_is_seen_in_no_output_of_a_whole_life_at_trace_level() {
         kv.put("app", json!({ "value": later }));
         says(&running, "could not publish");
         outputs.add("status, refused", place.finish(&["status"]).stdout);
+        says(&running, "it is said");
         kv.put("app", json!({ "value": later, "number": "12" }));
         eventually("the later value is there", SOON, || {
             if place.read("kv").unwrap().starts_with(&later) { Ok(()) } else { Err(running.stderr()) }
