@@ -69,7 +69,9 @@ pub(super) async fn house(app: App, mut signals: Signals, manager: ServiceManage
         true => None,
         false => Some(patience.wait(|| open_volume(&config)).await?),
     };
-    for (key, why) in if mode == Mode::Init { Vec::new() } else { notify_app::in_vain(&config) } {
+    // After `init` nobody is told anyway.
+    let in_vain = if mode == Mode::Init { Vec::new() } else { notify_app::in_vain(&config) };
+    for (key, why) in in_vain {
         events.emit(&Event::Warning { text: &format!("{key}: {why}") });
     }
     let private = volume.as_ref().and_then(Volume::private);
