@@ -213,6 +213,14 @@ impl Clock {
         }
     }
 
+    /// Returns when `at` has come, and never where it is `None`.
+    pub async fn reaches(&self, at: Option<Moment>) {
+        match at {
+            Some(at) => self.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Returns after `length`.
     pub async fn sleep(&self, length: Duration) {
         self.sleep_until(self.now() + length).await;

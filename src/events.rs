@@ -238,6 +238,15 @@ pub enum Event<'a> {
         /// What counts.
         effective: Duration,
     },
+    /// What passes until a successor is in use is more than a quarter of what the store grants.
+    LeadShortened {
+        /// Which secret.
+        secret: &'a str,
+        /// What it takes: `settle`, and under `exec` a restart.
+        wanted: Duration,
+        /// By how much rotation is due earlier.
+        effective: Duration,
+    },
     /// A lease was revoked.
     Revoked {
         /// What it was until then.
@@ -286,6 +295,13 @@ pub enum Event<'a> {
         changed: &'a [String],
         /// How many files it has.
         files: usize,
+        /// Whether what the command is given has changed, too.
+        environment: bool,
+    },
+    /// What the command is given has changed, and no file has.
+    EnvironmentChanged {
+        /// The generation in place.
+        generation: u64,
     },
     /// A set could not be published; the one in place stays.
     PublishRefused {

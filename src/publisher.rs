@@ -194,7 +194,7 @@ impl Publisher {
                 Ok(()) = standing.changed() => self.record_announced(),
                 () = progress(&mut self.child) => self.release_held(),
                 verdict = trial::verdict(&mut self.trial) => self.judged(verdict),
-                () = sleep_until(&clock, wake) => {
+                () = clock.reaches(wake) => {
                     let now = clock.now();
                     self.go_on_trying(now);
                     if self.collecting_ends().is_some_and(|at| at <= now) {
@@ -323,13 +323,6 @@ impl Publisher {
 async fn progress(child: &mut Option<Child>) {
     match child {
         Some(child) => child.progress().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(clock: &Clock, wake: Option<Moment>) {
-    match wake {
-        Some(wake) => clock.sleep_until(wake).await,
         None => std::future::pending().await,
     }
 }

@@ -29,7 +29,8 @@ use crate::slot::{
 
 pub use dice::Dice;
 pub use room::{
-    Lead, Room, Splay, lead, longest_room, margin, overlap, room, settle, splay, splay_of_polled, widest,
+    Lead, Room, Splay, lead, lead_too_long, longest_room, margin, overlap, room, settle, splay,
+    splay_of_polled, widest,
 };
 
 /// The least time between two attempts at the same thing; only an expiry comes before it.

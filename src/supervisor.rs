@@ -162,7 +162,7 @@ impl<C: Command> Supervisor<C> {
                     None => return End::Unstarted,
                 },
                 Ok(()) = self.links.line.deliveries.changed() => self.look(&running),
-                () = sleep_until(&clock, due) => self.advance(&running),
+                () = clock.reaches(due) => self.advance(&running),
             }
         }
     }
@@ -400,13 +400,6 @@ pub fn words(status: Status) -> String {
     match status {
         Status::Exited(code) => format!("with code {code}"),
         Status::Signalled(signal) => format!("by signal {signal}"),
-    }
-}
-
-async fn sleep_until(clock: &Clock, at: Option<Moment>) {
-    match at {
-        Some(at) => clock.sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -4,9 +4,8 @@
 //! limits) of the running house; what it may not, and differs, is named. Whatever is wrong, the
 //! old plan stays.
 
-use std::time::Duration;
-
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 

@@ -104,27 +104,37 @@ impl Teller {
         }
     }
 
-    /// `db rotated: generation 3 (files: db.env)`. What only the environment has is left to be said of the
-    /// command.
-    fn rotated(&self, generation: u64, changed: &[String], fetched: &mut BTreeSet<String>) {
-        let uses = |file: &String| self.renderer.iter().flat_map(|r| r.uses_of(file)).collect::<Vec<_>>();
-        let used: BTreeSet<String> = changed.iter().flat_map(uses).collect();
-        let names: Vec<&str> = fetched
-            .iter()
-            .filter(|name| used.is_empty() || used.contains(*name))
-            .map(String::as_str)
-            .collect();
-        let what = match names.as_slice() {
-            [] => "files changed".to_owned(),
-            names => format!("{} rotated", names.join(", ")),
+    /// `db rotated: generation 3 (files: db.env; env)`.
+    fn rotated(
+        &self,
+        generation: u64,
+        changed: &[String],
+        environment: bool,
+        fetched: &mut BTreeSet<String>,
+    ) {
+        let in_files = changed.iter().flat_map(|file| self.renderer.iter().flat_map(|r| r.uses_of(file)));
+        let in_environment = self.in_environment.iter().filter(|_| environment).cloned();
+        let used: BTreeSet<String> = in_files.chain(in_environment).collect();
+        // What came since waits for its own set.
+        let names: Vec<String> =
+            fetched.extract_if(.., |name| used.is_empty() || used.contains(name)).collect();
+        let what = match (names.as_slice(), changed) {
+            ([], []) if environment => "what the command is given changed".to_owned(),
+            ([], _) => "files changed".to_owned(),
+            (names, _) => format!("{} rotated", names.join(", ")),
         };
-        let files = match changed {
-            [] => String::new(),
-            changed => format!(" (files: {})", changed.join(", ")),
+        let mut places = Vec::new();
+        if !changed.is_empty() {
+            places.push(format!("files: {}", changed.join(", ")));
+        }
+        if environment {
+            places.push("env".to_owned());
+        }
+        let places = match places.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", places.join("; ")),
         };
-        self.say(&format!("{what}: generation {generation}{files}"));
-        let said: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
-        fetched.retain(|name| self.in_environment.contains(name) && !said.contains(name));
+        self.say(&format!("{what}: generation {generation}{places}"));
         let covers = |action: &&Action| match &action.files {
             None => true,
             Some(files) => changed.iter().any(|name| files.contains(name)),
@@ -150,27 +160,24 @@ impl Listener for Teller {
             Event::LoggedIn { provider, .. } | Event::SessionRenewed { provider, .. } => {
                 state.failing.remove(provider);
             }
-            Event::Published { generation, changed, .. } => {
+            Event::Published { generation, changed, environment, .. } => {
                 match std::mem::replace(&mut state.published, true) {
                     false => {
                         state.fetched.clear();
                         self.first(changed);
                     }
-                    true => self.rotated(generation, changed, &mut state.fetched),
+                    true => self.rotated(generation, changed, environment, &mut state.fetched),
                 }
             }
-            Event::CommandRestartDue { generation, wait } => {
-                let names: Vec<String> =
-                    state.fetched.extract_if(.., |name| self.in_environment.contains(name)).collect();
-                let what = match names.as_slice() {
-                    [] => "what the command was given has changed".to_owned(),
-                    names => format!("{} rotated: generation {generation} (env)", names.join(", ")),
-                };
+            Event::EnvironmentChanged { generation } => {
+                self.rotated(generation, &[], true, &mut state.fetched);
+            }
+            Event::CommandRestartDue { wait, .. } => {
                 let when = match wait.is_zero() {
                     true => "now".to_owned(),
                     false => format!("in {}", human(wait)),
                 };
-                self.say(&format!("{what}; the command is restarted {when}"));
+                self.say(&format!("what the command was given has changed; it is restarted {when}"));
             }
             Event::Failed { secret, error, retry_in: Some(wait) } => {
                 let subject = secret.unwrap_or(&error.provider);
@@ -183,8 +190,8 @@ impl Listener for Teller {
                     ));
                 }
             }
-            // Its answer is one of those above.
-            Event::Request { .. } | Event::OverlapShortened { .. } => {}
+            // The answer to a request is one of those above; TTLs are short here on purpose.
+            Event::Request { .. } | Event::OverlapShortened { .. } | Event::LeadShortened { .. } => {}
             _ => {
                 let line = Line::of(event);
                 let of_interest = matches!(

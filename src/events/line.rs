@@ -244,6 +244,18 @@ impl<'a> Line<'a> {
                 line.secret = Some(secret);
                 line
             }
+            Event::LeadShortened { secret, wanted, effective } => {
+                let text = format!(
+                    "a successor of \"{secret}\" may take {} until it is in use (settle, exec.drain, exec.grace), \
+                     but rotation is due only {} earlier for it, a quarter of the TTL that the store grants: what it \
+                     replaces may end before; raise the TTL at the store or lower these",
+                    human(wanted),
+                    human(effective)
+                );
+                let mut line = Self::new(L::WARN, "lead_shortened", text);
+                line.secret = Some(secret);
+                line
+            }
             Event::Revoked { was, secret, provider, lease } => {
                 let which = match was {
                     Was::Replaced => "a replaced lease",
@@ -271,13 +283,18 @@ impl<'a> Line<'a> {
                 let text = format!("leaving out \"{secret}\", which is not required: {why}");
                 Self::new(L::WARN, "left_out", text).secret(secret, provider)
             }
-            Event::Published { generation, changed, files } => {
+            Event::Published { generation, changed, files, environment } => {
                 let text = format!(
-                    "published generation {generation}: {}, changed: {}",
+                    "published generation {generation}: {}, changed: {}{}",
                     count(files, "file"),
-                    list(changed)
+                    list(changed),
+                    if environment { "; what the command is given has changed" } else { "" }
                 );
                 Self::new(L::INFO, "published", text).generation(generation)
+            }
+            Event::EnvironmentChanged { generation } => {
+                let text = "what the command is given has changed, and no file has";
+                Self::new(L::INFO, "environment_changed", text).generation(generation)
             }
             Event::PublishRefused { why } => {
                 let text =

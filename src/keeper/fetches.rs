@@ -133,7 +133,7 @@ impl Keeper {
         let retry = self.settling(name, &held, now);
         let Some(kept) = self.secrets.get_mut(name) else { return };
         kept.slot.candidate = Some(Candidate { held: held.clone(), offer: Offered::No, retry });
-        self.say_overlap(name, &held);
+        self.say_room(name, &held);
         self.record_held(name, fingerprint, &held, Role::Current);
         if let Some(unseen) = unseen {
             self.give_up(name, &reference, unseen, room.overlap);
@@ -174,17 +174,26 @@ impl Keeper {
         }
     }
 
-    /// Says once that `overlap` is more than the store's grant lets it be.
-    pub(super) fn say_overlap(&mut self, name: &str, held: &Held) {
+    /// Says once that what the store grants has less room for its successor than is configured.
+    pub(super) fn say_room(&mut self, name: &str, held: &Held) {
         let session = self.sessions.held(&held.session);
         let Some(grant) = schedule::effective_grant(held, session) else { return };
         let Some(kept) = self.secrets.get_mut(name) else { return };
-        if let Overlap::Fixed(configured) = kept.plan.policy.room.overlap {
-            let effective = schedule::overlap(kept.plan.policy.room.overlap, grant);
-            if effective < configured && kept.overlap_said != Some(effective) {
-                kept.overlap_said = Some(effective);
-                self.links.events.emit(&Event::OverlapShortened { secret: name, configured, effective });
-            }
+        let room = kept.plan.policy.room;
+        // One certificate lives a second longer than another; that is nothing new.
+        if kept.room_said.is_some_and(|(said, least)| said == room && grant >= least - least / 10) {
+            return;
+        }
+        kept.room_said = Some((room, grant));
+        let effective = schedule::overlap(room.overlap, grant);
+        if let Overlap::Fixed(configured) = room.overlap
+            && effective < configured
+        {
+            self.links.events.emit(&Event::OverlapShortened { secret: name, configured, effective });
+        }
+        if let Some(wanted) = schedule::lead_too_long(&room, grant) {
+            let effective = schedule::lead(&room, grant);
+            self.links.events.emit(&Event::LeadShortened { secret: name, wanted, effective });
         }
     }
 

@@ -173,8 +173,8 @@ struct Kept {
     waiting: Vec<tokio::sync::oneshot::Sender<Refreshed>>,
     /// The ceiling on mints was reached and said.
     limit_said: Option<Moment>,
-    /// The shortening of its overlap was said.
-    overlap_said: Option<Duration>,
+    /// That its room is shortened was said: of which room, and of which grant.
+    room_said: Option<(Room, Duration)>,
     error: Option<crate::status::LastError>,
 }
 
@@ -272,7 +272,7 @@ impl Keeper {
                 Some(done) = self.inflight.join_next(), if !self.inflight.is_empty() => self.joined(done),
                 Ok(()) = acknowledged.changed() => {}
                 Ok(()) = ready.changed() => {}
-                () = sleep_until(&clock, wake) => {}
+                () = clock.reaches(wake) => {}
             }
         }
     }
@@ -409,16 +409,9 @@ impl Kept {
             left_out: LeftOut::No,
             waiting: Vec::new(),
             limit_said: None,
-            overlap_said: None,
+            room_said: None,
             error: None,
         }
-    }
-}
-
-async fn sleep_until(clock: &Clock, wake: Option<Moment>) {
-    match wake {
-        Some(wake) => clock.sleep_until(wake).await,
-        None => std::future::pending().await,
     }
 }
 

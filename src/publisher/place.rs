@@ -149,12 +149,18 @@ impl Publisher {
                 });
             }
         });
+        // What it starts with is no change.
+        let environment = !first
+            && self.child.as_ref().is_some_and(|child| child.differs(place.draft.environment.as_ref()));
         if moved {
             self.links.events.emit(&Event::Published {
                 generation,
                 changed: &place.changed,
                 files: place.draft.files.len(),
+                environment,
             });
+        } else if environment {
+            self.links.events.emit(&Event::EnvironmentChanged { generation });
         }
         self.links.ready.send_replace(true);
         let published = Published { generation, announced: now, awaits };

@@ -80,6 +80,12 @@ pub fn lead(room: &Room, granted: Duration) -> Duration {
     (room.lead.settle + room.lead.fixed + splay(room, granted)).min(granted / 4)
 }
 
+/// What of the lead is no matter of chance, where a quarter of the grant has no room for it.
+pub fn lead_too_long(room: &Room, granted: Duration) -> Option<Duration> {
+    let wanted = room.lead.settle + room.lead.fixed;
+    (wanted > granted / 4).then_some(wanted)
+}
+
 /// Overlap and lead together.
 pub fn room(room: &Room, granted: Duration) -> Duration {
     overlap(room.overlap, granted) + lead(room, granted)

@@ -8,7 +8,7 @@ use leasehold_mock::Fault;
 use super::rig::{Setup, scratch};
 use crate::config::model::{Acknowledge, OnExpiry, Overlap};
 use crate::keeper::Refreshed;
-use crate::schedule::Policy;
+use crate::schedule::{Lead, Policy, Room};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,6 +45,27 @@ async fn what_cannot_be_renewed_is_rotated_where_others_are_renewed() {
     let at = rig.now().since(start);
     assert!(at >= 59 * SECOND && at <= 71 * SECOND, "{at:?}");
     assert_eq!(rig.mock.requests(Operation::Renew), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_with_too_little_room_for_a_successor_is_warned_of_once() {
+    let said = async |overlap, fixed| {
+        let lead = Lead { fixed, ..Lead::default() };
+        let policy = Policy { room: Room { overlap, lead }, ..Setup::default().policy };
+        let mut rig = Setup { yaml: "{ ttl: 80s, renewable: false }", policy, ..Setup::default() }.start();
+        rig.is_ready().await;
+        rig.until("rotations", |rig| rig.mock.mints("database/creds/web") == 4).await;
+        let of_it = |line: &String| line.contains("shortened");
+        rig.events.recorded().into_iter().filter(of_it).collect::<Vec<_>>()
+    };
+    assert_eq!(said(Overlap::Auto, 20 * SECOND).await, [""; 0]);
+    let said = said(Overlap::Fixed(30 * SECOND), 21 * SECOND).await;
+    let [overlap, lead] = &said[..] else { panic!("{said:?}") };
+    assert!(overlap.contains("the overlap of \"db\" is shortened from 30s to 26s"), "{overlap}");
+    assert!(
+        lead.contains("may take 21s until it is in use") && lead.contains("due only 20s earlier"),
+        "{lead}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

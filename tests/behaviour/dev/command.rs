@@ -68,6 +68,27 @@ fn one_interrupt_ends_both() {
     assert_eq!(laptop.left(), Vec::<PathBuf>::new());
 }
 
+/// Saves a second value under a command that writes down its starts: these are awaited, then these lines.
+/// What was said.
+#[track_caller]
+fn save_again(laptop: &Laptop, starts: &[&str], expected: &[&str]) -> String {
+    let values = save(laptop, "first");
+    let mut running = sh(laptop, &["--values", values.to_str().unwrap()], STARTS)
+        .env("STRIPE_API_KEY", "canary-key")
+        .start();
+    await_starts(laptop, &running, &["first"]);
+    save(laptop, "second");
+    for line in expected {
+        eventually(line, SOON, || said(&running, line));
+    }
+    await_starts(laptop, &running, starts);
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(128 + 15), "{}", running.stderr());
+    assert_eq!(lines(&laptop.files.join("starts")), starts);
+    assert_eq!(laptop.left(), Vec::<PathBuf>::new());
+    running.stderr()
+}
+
 #[test]
 fn a_saved_value_starts_it_again_at_once_and_each_step_is_a_line() {
     // What spreads replicas in production spreads nothing here; the file that changes is one of several.
@@ -76,56 +97,45 @@ fn a_saved_value_starts_it_again_at_once_and_each_step_is_a_line() {
             "{}env: {{ API_KEY: \"{{{{ api['api-key'] }}}}\" }}\n{exec}",
             PRODUCTION.replace("refresh: 1m", "refresh: 1h")
         ));
-        let values = save(&laptop, "first");
-        let mut running = sh(&laptop, &["--values", values.to_str().unwrap()], STARTS).start();
-        await_starts(&laptop, &running, &["first"]);
-        save(&laptop, "second");
-        await_starts(&laptop, &running, &["first", "second"]);
-        for line in [
-            "api rotated: generation 2 (files: api.env, api.json)",
-            "what the command was given has changed; the command is restarted now",
+        let expected = [
+            "api rotated: generation 2 (files: api.env, api.json; env)",
+            "what the command was given has changed; it is restarted now",
             "started the command again (restart 1)",
-        ] {
-            eventually(line, SOON, || said(&running, line));
-        }
-        running.signal(Signal::TERM);
-        assert_eq!(running.wait(SOON), Exit::Code(128 + 15), "{}", running.stderr());
-        assert_eq!(laptop.left(), Vec::<PathBuf>::new());
+        ];
+        save_again(&laptop, &["first", "second"], &expected);
     }
+}
+
+/// A secret in a variable, beside another one in a file.
+fn variable_alone(exec: &str) -> Laptop {
+    Laptop::with(&format!(
+        "
+providers: {{ aws: {{ type: aws-secrets-manager }} }}
+secrets: {{ api: {{ provider: aws, path: prod/api, refresh: 1h }}, other: {{ provider: aws, path: prod/other }} }}
+files: {{ other: {{ secret: other, field: value }} }}
+env: {{ API_KEY: \"{{{{ api['api-key'] }}}}\" }}
+exec: {exec}
+"
+    ))
 }
 
 #[test]
 fn a_rotation_of_variables_alone_is_a_line_beside_files_and_so_is_what_is_withheld() {
-    let laptop = Laptop::with(
-        "
-providers: { aws: { type: aws-secrets-manager } }
-secrets: { api: { provider: aws, path: prod/api, refresh: 1h }, other: { provider: aws, path: prod/other } }
-files: { other: { secret: other, field: value } }
-env: { API_KEY: \"{{ api['api-key'] }}\" }
-exec: { drain: 100ms }
-",
-    );
-    let values = save(&laptop, "first");
-    let mut running = sh(&laptop, &["--values", values.to_str().unwrap()], STARTS)
-        .env("STRIPE_API_KEY", "canary-key")
-        .start();
-    await_starts(&laptop, &running, &["first"]);
-    save(&laptop, "second");
-    await_starts(&laptop, &running, &["first", "second"]);
-    for line in [
+    let expected = [
         "the command does not get ",
-        "api rotated: generation ",
-        "(env); the command is restarted now",
+        "api rotated: generation 1 (env)",
+        "what the command was given has changed; it is restarted now",
         "not ready for 0.1s (exec.drain), then the command is restarted",
         "started the command again (restart 1)",
-    ] {
-        eventually(line, SOON, || said(&running, line));
-    }
-    let all = running.stderr();
+    ];
+    let all = save_again(&variable_alone("{ drain: 100ms }"), &["first", "second"], &expected);
     let withheld = all.lines().find(|line| line.contains("the command does not get ")).unwrap();
     assert!(withheld.contains("STRIPE_API_KEY") && !all.contains("canary"), "{all}");
-    running.signal(Signal::TERM);
-    assert_eq!(running.wait(SOON), Exit::Code(128 + 15), "{}", running.stderr());
+}
+
+#[test]
+fn a_rotation_of_variables_alone_is_a_line_where_the_command_runs_on() {
+    save_again(&variable_alone("{ on_change: none }"), &["first"], &["api rotated: generation 1 (env)"]);
 }
 
 #[test]

@@ -60,6 +60,17 @@ fn as_pid_1_it_ends_with_the_commands_code_or_128_and_its_signal() {
 
 const SHELL: &str = "env PS1='inner$ ' bash --norc -i";
 
+/// A shell at a terminal, outside of any namespace; `None` without root.
+fn outside() -> Option<(Place, Terminal)> {
+    if !harness::tmpfs::root("a PID namespace") {
+        return None;
+    }
+    let place = place();
+    let terminal = Terminal::open(&place.folder);
+    terminal.prompts("outer$");
+    Some((place, terminal))
+}
+
 /// The line that starts a command under leasehold as PID 1.
 fn unshared(place: &Place, command: &str) -> String {
     format!("{} {}", UNSHARED.join(" "), line(place, command))
@@ -67,12 +78,7 @@ fn unshared(place: &Place, command: &str) -> String {
 
 #[test]
 fn as_pid_1_in_a_group_of_outside_the_terminal_is_usable_and_the_shell_outside_has_it_again() {
-    if !harness::tmpfs::root("a PID namespace") {
-        return;
-    }
-    let place = place();
-    let terminal = Terminal::open(&place.folder);
-    terminal.prompts("outer$");
+    let Some((place, terminal)) = outside() else { return };
     terminal.keys(&[&unshared(&place, SHELL), "Enter"]);
     controls_jobs(&terminal, &place);
     ended_with(&terminal, 4);
@@ -96,12 +102,7 @@ fn as_pid_1_in_a_group_of_outside_the_terminal_is_usable_and_the_shell_outside_h
 
 #[test]
 fn as_pid_1_started_in_the_background_it_leaves_the_terminal_to_the_shell_outside() {
-    if !harness::tmpfs::root("a PID namespace") {
-        return;
-    }
-    let place = place();
-    let terminal = Terminal::open(&place.folder);
-    terminal.prompts("outer$");
+    let Some((place, terminal)) = outside() else { return };
     let (begun, ended) = (place.folder.join("begun"), place.folder.join("ended"));
     let script = format!(
         "trap 'exit 0' TERM\necho > {}\nwhile [ ! -e {} ]; do sleep 0.05; done\nexit 5\n",
@@ -120,12 +121,7 @@ fn as_pid_1_started_in_the_background_it_leaves_the_terminal_to_the_shell_outsid
 
 #[test]
 fn not_pid_1_in_a_group_of_outside_it_shares_the_terminal() {
-    if !harness::tmpfs::root("a PID namespace") {
-        return;
-    }
-    let place = place();
-    let terminal = Terminal::open(&place.folder);
-    terminal.prompts("outer$");
+    let Some((place, terminal)) = outside() else { return };
     let reader = place.file("reader", "echo begun\nread -r word\necho \"it reads $word\"\nexit 6\n");
     let command = line(&place, &format!("sh {}", reader.display()));
     let script = format!("{command}\necho inside=$?\nread -r word\necho \"above reads $word\"\nexit 3\n");
