@@ -80,3 +80,82 @@ async fn a_uid_that_is_not_listed_takes_no_listed_ones_place() {
         assert_eq!(stranger.read(&mut [0]).unwrap(), 0, "hung up on");
     }
 }
+
+#[tokio::test]
+async fn slow_and_numerous_callers_keep_nobody_out_for_long() {
+    let mut running = ack();
+    let mut slow = Vec::new();
+    for start in ["POST", "POST /v1/ack HTTP/1.1\r\nContent-Length: 4\r\n\r\n{"].iter().cycle().take(16) {
+        let mut stream = UnixStream::connect(&running.path).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let clock = running.house.clock.clone();
+    let early = tokio::time::timeout(Duration::from_millis(200), all(&mut slow[1])).await;
+    assert!(early.is_err(), "closed too early");
+    let closing = async {
+        clock.jump(ACK_BOUNDS.receive);
+        for stream in &mut slow {
+            assert_eq!(all(stream).await, "");
+        }
+    };
+    let asking = running.ask_engine("POST /v1/ack", "", |command| {
+        let Command::Ack { reply, .. } = command else { panic!("{command:?}") };
+        reply.send(Ok(Acknowledged { generation: 1, missing: Vec::new() })).unwrap();
+    });
+    let ((status, _), ()) = tokio::join!(asking, closing);
+    assert_eq!(status, "200");
+}
+
+/// What a process of another uid gets: the kernel takes the uid from the thread that connects.
+fn as_uid(uid: u32, path: PathBuf) -> std::io::Result<String> {
+    use std::io::{Read, Write};
+    let asked = std::thread::spawn(move || {
+        rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(uid))?;
+        let mut stream = std::os::unix::net::UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    });
+    asked.join().unwrap()
+}
+
+async fn as_uid_async(uid: u32, path: &Path) -> std::io::Result<String> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || as_uid(uid, path)).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_admin_socket_answers_only_the_uids_that_are_listed() {
+    let us = rustix::process::geteuid().as_raw();
+    // Whoever we are, we are not this one.
+    let running = admin(&[Uid::Number(us + 70_000)]);
+    let (status, answer) = running.ask("GET /v1/status", "").await;
+    assert_eq!(status, "403");
+    assert_eq!(answer["error"], format!("uid {us} may not use this socket: admin.uids does not list it"));
+    for line in ["POST /v1/refresh", "POST /v1/ack", "POST /v1/stale"] {
+        assert_eq!(running.ask(line, "").await.0, "403", "{line}");
+    }
+
+    if us != 0 {
+        eprintln!("skipped: only root can be another uid");
+        return;
+    }
+    let running = admin(&[Uid::Own, Uid::Number(70_001)]);
+    assert_eq!(running.mode(), 0o666, "the mode lets the listed uid through to the question who it is");
+    let listed = as_uid_async(70_001, &running.path).await.unwrap();
+    assert!(listed.starts_with("HTTP/1.1 200"), "{listed}");
+    let other = as_uid_async(70_002, &running.path).await.unwrap();
+    assert!(other.starts_with("HTTP/1.1 403") && !other.contains("secrets"), "{other}");
+
+    let running = admin(&[Uid::Own]);
+    let kept_out = as_uid_async(70_001, &running.path).await.unwrap_err();
+    assert_eq!(kept_out.kind(), std::io::ErrorKind::PermissionDenied);
+    // Even where somebody opens the file to all, the uid is asked.
+    fs::set_permissions(running.path.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&running.path, fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = as_uid_async(70_001, &running.path).await.unwrap();
+    assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+}
