@@ -82,6 +82,30 @@ fn a_stopped_command_gives_the_terminal_to_the_shell_above_and_goes_on() {
 }
 
 #[test]
+fn a_rotation_restarts_it_at_once_since_there_are_no_replicas() {
+    let place = Place::new();
+    let mut config = quiet();
+    // Elsewhere the restart would be drawn from a quarter of an hour.
+    config["providers"]["store"]["ttl"] = json!("10h");
+    config["log"] = json!({ "level": "warn" });
+    place.configure(config);
+    let starts = place.folder.join("starts");
+    let script = format!("echo $DB_USER >> {}\nexec {}\n", starts.display(), talker(&place));
+    let command = format!("sh {}", place.file("starter", &script).display());
+    let terminal = Terminal::open(&place.folder);
+    terminal.prompts("outer$");
+    terminal.keys(&[&line(&place, &command), "Enter"]);
+    eventually("it runs", SOON, || lines(&starts).len() == 1);
+    let told = place.command(&["refresh", "db"]).finish(SOON);
+    assert_eq!(told.exit, Exit::Code(0), "{told:?}");
+    eventually("it runs with another credential", SOON, || lines(&starts).len() == 2);
+    terminal.shows("begun\nbegun");
+    terminal.keys(&["C-c"]);
+    terminal.shows("interrupted");
+    ended_with(&terminal, 6);
+}
+
+#[test]
 fn top_draws_and_reads_keys_under_it() {
     let place = place();
     let terminal = Terminal::open(&place.folder);
