@@ -339,8 +339,10 @@ fn kill_at(
     }
     if way == Way::Unacknowledged {
         let first = first.as_ref().expect("it was read before the rotation");
-        // Its overlap of 300 ms is over by then.
-        std::thread::sleep(Duration::from_secs(1));
+        eventually("its overlap of 300 ms is over", SOON, || match site.awaits_for() {
+            Some(seconds) if seconds > 0.6 => Ok(()),
+            _ => Err(explain(&next)),
+        });
         assert_eq!(first.logs_in(), Ok(()), "nobody acknowledged: {}", explain(&next));
         site.acknowledge();
     }

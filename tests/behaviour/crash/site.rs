@@ -247,12 +247,25 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        let Ok(mut stream) = UnixStream::connect(self.folder.join("admin.sock")) else { return false };
-        let request = "GET /v1/ready HTTP/1.1\r\nHost: leasehold\r\nConnection: close\r\n\r\n";
+        self.get("/v1/ready").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// For how many seconds an acknowledgement of what replaced the credential has been awaited.
+    pub(super) fn awaits_for(&self) -> Option<f64> {
+        let answer = self.get("/v1/status")?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        let status: serde_json::Value = serde_json::from_str(body).ok()?;
+        status["secrets"]["db"]["awaiting_ack_seconds"].as_f64()
+    }
+
+    /// What the admin socket answers.
+    fn get(&self, path: &str) -> Option<String> {
+        let mut stream = UnixStream::connect(self.folder.join("admin.sock")).ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: leasehold\r\nConnection: close\r\n\r\n");
         let mut answer = String::new();
         stream.set_read_timeout(Some(SOON)).unwrap();
-        let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
-        asked.is_ok() && answer.starts_with("HTTP/1.1 200")
+        stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).ok()?;
+        Some(answer)
     }
 
     /// The mints that the server answered so far.

@@ -139,6 +139,26 @@ fn a_rotation_of_variables_alone_is_a_line_where_the_command_runs_on() {
 }
 
 #[test]
+fn a_rotation_while_the_command_drains_is_a_line_too() {
+    let laptop = variable_alone("{ drain: 10m }");
+    let values = save(&laptop, "first");
+    let mut running = sh(&laptop, &["--values", values.to_str().unwrap()], STARTS).start();
+    await_starts(&laptop, &running, &["first"]);
+    let line = "api rotated: generation 1 (env)";
+    for (count, value) in ["second", "third"].iter().enumerate() {
+        save(&laptop, value);
+        eventually("a line each", SOON, || match running.stderr().matches(line).count() {
+            said if said == count + 1 => Ok(()),
+            _ => Err(running.stderr()),
+        });
+        eventually("it drains", SOON, || said(&running, "not ready for 10m (exec.drain)"));
+    }
+    assert_eq!(lines(&laptop.files.join("starts")), ["first"]);
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(SOON), Exit::Code(128 + 15), "{}", running.stderr());
+}
+
+#[test]
 fn a_command_that_is_not_there_is_said_and_leaves_nothing() {
     let laptop = laptop();
     let ended = laptop.command(&["--", "no-such-command"]).finish(SOON);
